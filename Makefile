@@ -1,0 +1,72 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo dev test check vectors bench lock clean servers
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+# The first of these that is Python 3.11 or newer makes the environment; `make PYTHON=… setup` names another.
+PYTHON :=
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with the `worker` command in it, from the lock file
+
+demo: setup ## Show orders flow through the worker, on servers of its own (under a minute)
+	@$(BIN)/python -m worker.demo
+
+dev: setup ## Start the worker and its servers, and stay up
+	@$(BIN)/worker dev
+
+test: setup check servers ## Run every check and every test, servers included
+	@$(BIN)/python -m pytest
+
+check: setup ## Look at format, lint, types and layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache
+
+vectors: setup ## Run the reference vectors (VECTORS_DIR names another folder)
+	@$(BIN)/python -m tests.vectors
+
+bench: setup ## Measure the worker beside its ceilings
+	@$(BIN)/python -m tests.bench
+
+lock: setup ## Make requirements.lock anew from pyproject.toml, with the newest versions
+	@$(BIN)/uv pip compile pyproject.toml --extra embedded --group dev --universal --python-version 3.11 \
+		--upgrade --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock >/dev/null
+	@echo "requirements.lock is made; \`make setup\` installs it"
+
+clean: ## Remove .venv and what tools left behind
+	@rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find worker machines migrations tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# What the tests need beyond wheels: on CI a missing server is a failure, so it is installed there.
+servers:
+	@if [ "$${CI:-}" = true ] && [ "$$(id -u)" = 0 ]; then sh tests/servers/install.sh; fi
+
+$(STAMP): requirements.lock pyproject.toml
+	@for python in $(PYTHONS); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+		echo "make: no Python 3.11 or newer among: $(PYTHONS). Install one (Debian: apt-get install python3)," \
+			"or name it: make PYTHON=/path/to/python3 setup" >&2; exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "make: $$found can't make an environment: the module venv or ensurepip is missing." \
+			"Install it (Debian: apt-get install python3-venv), then run make again" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version) from requirements.lock …"; \
+	$$found -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+	@echo "$(BIN)/worker is ready"

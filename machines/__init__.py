@@ -1,0 +1,1 @@
+"""The machines that this repository ships as examples: one folder each."""

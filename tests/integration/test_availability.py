@@ -1,0 +1,44 @@
+"""A run without Java leaves tests out and says so in its last lines; on CI it leaves nothing out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TESTS = "tests/integration/test_kafka_server.py"
+
+
+def collect(tmp_path: Path, **variables: str) -> str:
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        **variables,
+    }
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", TESTS]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode in {0, 5}, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_missing_servers_are_told(tmp_path: Path) -> None:
+    said = collect(tmp_path)
+    assert "::" not in said
+    assert "3 tests were left out. Not shown: exactly once" in said
+    assert "3 tests were left out. Not shown: what holds while Apache Kafka itself is killed" in said
+    assert "apt-get install default-jre-headless maven" in said
+    assert "set WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS=" in said
+
+
+def test_a_given_cluster_is_taken(tmp_path: Path) -> None:
+    said = collect(tmp_path, WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9092")
+    assert said.count("::") == 3
+    assert "Not shown: exactly once" not in said
+
+
+def test_ci_leaves_nothing_out(tmp_path: Path) -> None:
+    said = collect(tmp_path, CI="true")
+    assert said.count("::") == 6
+    assert "left out" not in said

@@ -1,0 +1,256 @@
+"""The runtime's database on real PostgreSQL servers: positions, locks, the batch, the journal."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.session import DatabaseConfig
+from worker.core.digests import lock_key, subject_digest
+from worker.core.engine.api import Snapshot
+from worker.core.errors import SetupError
+from worker.core.instances import Instance, Status
+from worker.core.records import Output, Record
+from worker.ports import (
+    Claim,
+    DatabaseUnavailable,
+    JournalRow,
+    Position,
+    PositionMoved,
+    RevisionMismatch,
+    Wanted,
+    Writes,
+)
+
+OURS = Claim("owner-1", "transactional-1")
+THEIRS = Claim("owner-2", "transactional-2")
+DIGEST = subject_digest("subject-1")
+SNAPSHOT = Snapshot(configuration=("root", 'w"ait\\,'), context={"n": 2**62, "text": "ü"}, init={"a": 1.5})
+INSTANCE = Instance("subject-1", "arvo.orc.test", "1.0.0", Status.ACTIVE, SNAPSHOT, "event-1", None, 1_000, 1)
+OUTPUT = Output("out", b"key", b'{"a": "\\u0000"}', (("h", b"\x00\xff"), ("n", None)))
+
+
+@pytest.fixture
+def database(each_migrated_database_url: str) -> Iterator[PostgresDatabase]:
+    config = DatabaseConfig(each_migrated_database_url, lock_timeout_seconds=0.5)
+    opened = PostgresDatabase(config, OURS.owner)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def other(each_migrated_database_url: str) -> Iterator[PostgresDatabase]:
+    opened = PostgresDatabase(DatabaseConfig(each_migrated_database_url, lock_timeout_seconds=0.5), THEIRS.owner)
+    yield opened
+    opened.close()
+
+
+def taken(database: PostgresDatabase, partition: int = 0, offset: int = 10) -> Position:
+    position = Position(partition, "topic-id", offset, offset, OURS.owner, OURS.transactional_id)
+    database.insert_position(position)
+    return position
+
+
+def wanted(offset: int = 10, keys: tuple[int, ...] = ()) -> Wanted:
+    return Wanted({0: offset}, [DIGEST], keys)
+
+
+def row(offset: int = 10, **known: object) -> JournalRow:
+    record = Record(0, offset, 1_700_000_000_000, b"\xff\x00", b"not \xff utf-8", (("x", b"\x00"), ("y", None)))
+    return JournalRow(record=record, outcome="advanced", now=1_000, **known)  # type: ignore[arg-type]
+
+
+def writes(offset: int = 11, **written: object) -> Writes:
+    nothing = Writes(created=(), changed=(), journal=(), next_offsets={0: offset}, published_offsets={0: 0})
+    return replace(nothing, **written)  # type: ignore[arg-type]
+
+
+def applied(database: PostgresDatabase) -> None:
+    """Apply one batch of one record that starts an instance."""
+    database.begin(OURS.owner, wanted())
+    rows = [row(consumed=True, event_key=7, event_source="s", event_id="i", content_digest=b"c", subject_digest=DIGEST)]
+    database.commit(writes(created=[(DIGEST, INSTANCE)], journal=rows))
+
+
+def test_an_instance_comes_back_as_it_went(database: PostgresDatabase) -> None:
+    taken(database)
+    applied(database)
+    found = database.begin(OURS.owner, wanted(11, keys=(7,)))
+    assert found.instances == {DIGEST: INSTANCE}
+    assert [(one.source, one.id, one.content_digest) for one in found.seen] == [("s", "i", b"c")]
+
+
+def test_a_changed_instance_replaces_the_stored_one(database: PostgresDatabase) -> None:
+    taken(database)
+    applied(database)
+    database.begin(OURS.owner, wanted(11))
+    ended = replace(INSTANCE, status=Status.DONE, revision=3, snapshot=replace(SNAPSHOT, output={"x": 1}))
+    database.commit(writes(12, changed=[(DIGEST, ended, 1)]))
+    assert database.begin(OURS.owner, wanted(12)).instances == {DIGEST: ended}
+
+
+def test_a_revision_that_moved_is_an_alarm_and_writes_nothing(database: PostgresDatabase) -> None:
+    taken(database)
+    applied(database)
+    database.begin(OURS.owner, wanted(11))
+    with pytest.raises(RevisionMismatch, match=r"expected \[0, 1, 0, 1\], got \[0, 0, 0, 1\]"):
+        database.commit(writes(12, changed=[(DIGEST, replace(INSTANCE, revision=9), 8)]))
+    assert database.begin(OURS.owner, wanted(11)).instances == {DIGEST: INSTANCE}
+
+
+def test_a_created_instance_that_is_there_is_an_alarm(database: PostgresDatabase) -> None:
+    taken(database)
+    applied(database)
+    database.begin(OURS.owner, wanted(11))
+    with pytest.raises(RevisionMismatch):
+        database.commit(writes(12, created=[(DIGEST, INSTANCE)]))
+
+
+def test_the_batch_moves_the_positions(database: PostgresDatabase) -> None:
+    taken(database)
+    applied(database)
+    position = database.position(0)
+    assert position is not None
+    assert (position.next_offset, position.published_offset) == (11, 10)
+
+
+def test_a_batch_at_another_offset_is_refused(database: PostgresDatabase) -> None:
+    taken(database)
+    with pytest.raises(PositionMoved, match="partition 0"):
+        database.begin(OURS.owner, wanted(9))
+    assert database.begin(OURS.owner, wanted(10)).instances == {}
+
+
+def test_a_zombie_is_refused(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    other.claim(0, taken(database), THEIRS)
+    with pytest.raises(PositionMoved, match="another worker"):
+        database.begin(OURS.owner, wanted())
+
+
+def test_claiming_a_row_that_changed_is_refused(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    found = taken(database)
+    applied(database)
+    with pytest.raises(PositionMoved):
+        other.claim(0, found, THEIRS)
+
+
+def test_claiming_ends_a_stopped_owner_s_session(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    found = taken(database)
+    database.begin(OURS.owner, wanted())
+    assert other.claim(0, found, THEIRS).owner == THEIRS.owner
+    with pytest.raises(DatabaseUnavailable):
+        database.commit(writes(journal=[row()]))
+    assert other.begin(THEIRS.owner, wanted()).instances == {}
+
+
+def test_a_release_gives_the_row_back(database: PostgresDatabase) -> None:
+    taken(database)
+    applied(database)
+    database.release(OURS.owner, {0: 11})
+    assert database.position(0) == Position(0, "topic-id", 11, 11, None, None)
+
+
+def test_a_release_leaves_another_owner_s_row(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    other.claim(0, taken(database), THEIRS)
+    database.release(OURS.owner, {0: 10})
+    position = database.position(0)
+    assert position is not None
+    assert position.owner == THEIRS.owner
+
+
+def test_outputs_come_back_byte_for_byte_in_offset_order(database: PostgresDatabase) -> None:
+    taken(database)
+    database.begin(OURS.owner, wanted())
+    rows = [row(11, outputs=(OUTPUT,)), row(10, outputs=(OUTPUT, replace(OUTPUT, key=None, value=None))), row(12)]
+    database.commit(writes(13, journal=rows))
+    unpublished = database.unpublished(0, 10, 13)
+    assert [one.offset for one in unpublished] == [10, 11]
+    assert unpublished[0].outputs == (OUTPUT, replace(OUTPUT, key=None, value=None))
+    assert [one.offset for one in database.unpublished(0, 11, 12)] == [11]
+
+
+def test_the_journal_keeps_the_record_byte_for_byte(
+    database: PostgresDatabase, each_migrated_database_url: str
+) -> None:
+    taken(database)
+    database.begin(OURS.owner, wanted())
+    database.commit(writes(journal=[row(states_before=("a", 'b"'), error_message="x")]))
+    with psycopg.connect(each_migrated_database_url) as connection:
+        kept = connection.execute("SELECT record_key, event, states_before FROM journal").fetchone()
+    assert kept == (b"\xff\x00", b"not \xff utf-8", ["a", 'b"'])
+
+
+def test_a_subject_s_lock_makes_the_second_batch_wait(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    taken(database)
+    other.insert_position(Position(1, "topic-id", 0, 0, THEIRS.owner, THEIRS.transactional_id))
+    database.begin(OURS.owner, wanted())
+    reads: list[object] = []
+    waiting = threading.Thread(
+        target=lambda: reads.append(other.begin(THEIRS.owner, Wanted({1: 0}, [DIGEST], ())).instances)
+    )
+    waiting.start()
+    database.commit(writes(created=[(DIGEST, INSTANCE)]))
+    waiting.join(5)
+    assert reads == [{DIGEST: INSTANCE}], "read after the wait, so it sees what the lock's holder wrote"
+
+
+def test_a_lock_that_can_t_be_had_is_told(database: PostgresDatabase, each_migrated_database_url: str) -> None:
+    taken(database)
+    with psycopg.connect(each_migrated_database_url) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(DIGEST),))
+        with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+            database.begin(OURS.owner, wanted())
+    assert database.begin(OURS.owner, wanted()).instances == {}
+
+
+def test_a_cut_connection_is_told_and_opened_again(
+    database: PostgresDatabase, each_migrated_database_url: str
+) -> None:
+    taken(database)
+    database.begin(OURS.owner, wanted())
+    with psycopg.connect(each_migrated_database_url, autocommit=True) as killer:
+        killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (OURS.owner,)
+        )
+    with pytest.raises(DatabaseUnavailable):
+        database.commit(writes(journal=[row()]))
+    assert database.begin(OURS.owner, wanted()).instances == {}
+
+
+def test_a_database_serves_one_group(database: PostgresDatabase) -> None:
+    database.bind("cluster", "group", "topic")
+    database.bind("cluster", "group", "topic")
+    with pytest.raises(SetupError, match="another-group"):
+        database.bind("cluster", "another-group", "topic")
+
+
+def test_locks_that_do_not_fit_are_refused_at_the_start(database: PostgresDatabase) -> None:
+    database.check_lock_table(500)
+    with pytest.raises(SetupError, match="WORKER_BATCH_RECORDS_MAX"):
+        database.check_lock_table(1_000_000)
+
+
+def test_no_secret_is_in_the_error_of_an_unreachable_server() -> None:
+    config = DatabaseConfig("postgresql://someone:geheim@127.0.0.1:1/nothing", connect_timeout_seconds=1)
+    with pytest.raises(DatabaseUnavailable) as raised:
+        PostgresDatabase(config, "owner").position(0)
+    assert "geheim" not in str(raised.value)
+
+
+@pytest.mark.parametrize("subjects", [1, 200])
+def test_a_batch_costs_a_fixed_number_of_round_trips(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, subjects: int
+) -> None:
+    taken(database)
+    syncs: list[None] = []
+    original = psycopg.Pipeline._exit_gen  # noqa: SLF001
+    monkeypatch.setattr(psycopg.Pipeline, "_exit_gen", lambda self, *rest: (syncs.append(None), original(self, *rest))[1])
+    digests = [subject_digest(f"subject-{number}") for number in range(subjects)]
+    database.begin(OURS.owner, Wanted({0: 10}, digests, list(range(subjects))))
+    created = [(digest, replace(INSTANCE, subject=f"subject-{n}")) for n, digest in enumerate(digests)]
+    rows = [row(10 + number) for number in range(subjects)]
+    database.commit(writes(10 + subjects, created=created, journal=rows))
+    assert len(syncs) == 2, "one pipeline reads, one writes; COMMIT is the third round trip"

@@ -1,0 +1,256 @@
+"""The runtime's Kafka ports on Apache Kafka: transactions, fencing, offsets, partitions."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.servers.kafka import KafkaCluster
+from worker.adapters.kafka.clients import KafkaConfig
+from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
+from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.topics import TopicAdmin, TopicShape
+from worker.core.records import Output, Record
+from worker.ports import KafkaUnavailable, OffsetUnavailable, PublicationUnknown
+
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass
+class Told:
+    """Keep what the consumer tells of its partitions."""
+
+    owned: set[int] = field(default_factory=set)
+    revokes: list[int] = field(default_factory=list)
+    losses: list[int] = field(default_factory=list)
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        self.owned.update(partitions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        self.owned.difference_update(partitions)
+        self.revokes.extend(partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        self.owned.difference_update(partitions)
+        self.losses.extend(partitions)
+
+
+@dataclass
+class Member:
+    """One consumer of a group, with what it was told."""
+
+    consumer: KafkaConsumer
+    told: Told
+
+    def poll_until(self, done: Callable[[], bool]) -> list[Record]:
+        records: list[Record] = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            assert time.monotonic() < deadline, "waited in vain"
+            records += self.consumer.poll(100, 0.1)
+        return records
+
+    def read(self, count: int) -> list[Record]:
+        records: list[Record] = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(records) < count:
+            assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+            records += self.consumer.poll(100, 0.1)
+        return records
+
+
+@dataclass
+class Bench:
+    """An input and an output topic of this test's own, and what acts on them."""
+
+    cluster: KafkaCluster
+    input: str
+    output: str
+    group_id: str = field(default_factory=lambda: f"group-{uuid.uuid4()}")
+    members: list[Member] = field(default_factory=list)
+    publishers: list[KafkaPublisher] = field(default_factory=list)
+
+    @property
+    def config(self) -> KafkaConfig:
+        return KafkaConfig(self.cluster.bootstrap_servers, session_timeout_ms=3_000)
+
+    def join(self) -> Member:
+        told = Told()
+        admin = TopicAdmin(self.config)
+        consumer = KafkaConsumer(
+            self.config, InputTopic(self.input, self.group_id), told, lambda: admin.topic_id(self.input)
+        )
+        self.members.append(Member(consumer, told))
+        return self.members[-1]
+
+    def publisher(self, member: Member, transactional_id: str | None = None) -> KafkaPublisher:
+        name = transactional_id or f"transactional-{uuid.uuid4()}"
+        publisher = KafkaPublisher(self.config, name, self.input, member.consumer.group_metadata)
+        publisher.replace()
+        self.publishers.append(publisher)
+        return publisher
+
+    def visible(self) -> list[bytes | str | None]:
+        return [record.value() for record in self.cluster.read_all(self.output)]
+
+    def close(self) -> None:
+        for publisher in self.publishers:
+            publisher.close()
+        for member in self.members:
+            member.consumer.close()
+
+
+@pytest.fixture
+def bench(kafka_cluster: KafkaCluster) -> Iterator[Bench]:
+    made = Bench(kafka_cluster, kafka_cluster.make_topic("input"), kafka_cluster.make_topic("output"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def member(bench: Bench) -> Member:
+    joined = bench.join()
+    joined.poll_until(lambda: joined.told.owned == {0, 1, 2, 3})
+    return joined
+
+
+def output(bench: Bench, value: bytes, key: bytes = b"key") -> Output:
+    return Output(bench.output, key, value, (("name", b"\x00\xff"), ("none", None)))
+
+
+def test_outputs_and_offsets_are_published_together(bench: Bench, member: Member) -> None:
+    bench.publisher(member).publish([output(bench, b"1"), output(bench, b"2")], {0: 5, 3: 7})
+    assert bench.visible() == [b"1", b"2"]
+    assert [member.consumer.committed(partition) for partition in range(4)] == [5, None, None, 7]
+
+
+def test_a_record_keeps_key_value_and_headers(bench: Bench, member: Member) -> None:
+    bench.publisher(member).publish([output(bench, b"\xff\x00")], {0: 1})
+    (record,) = bench.cluster.read_all(bench.output)
+    assert (record.key(), record.value()) == (b"key", b"\xff\x00")
+    assert record.headers() == [("name", b"\x00\xff"), ("none", None)]
+
+
+def test_a_refused_output_leaves_nothing_visible(bench: Bench, member: Member) -> None:
+    publisher = bench.publisher(member)
+    with pytest.raises(PublicationUnknown):
+        publisher.publish([output(bench, b"1"), output(bench, os.urandom(2_000_000))], {0: 5})
+    publisher.replace()
+    publisher.publish([output(bench, b"2")], {0: 6})
+    assert bench.visible() == [b"2"]
+    assert member.consumer.committed(0) == 6
+
+
+def test_fencing_ends_an_open_transaction_at_once(bench: Bench, member: Member) -> None:
+    zombie = bench.publisher(member, "the-zombie")
+    producer = zombie._producer  # noqa: SLF001
+    assert producer is not None
+    producer.begin_transaction()
+    producer.produce(bench.output, b"from the zombie", b"key")
+    producer.flush(10)
+    heir = bench.publisher(member)
+    begun = time.monotonic()
+    heir.fence("the-zombie")
+    heir.publish([output(bench, b"from the heir")], {0: 1})
+    assert bench.visible() == [b"from the heir"]
+    assert time.monotonic() - begun < 15, "long before the transaction time-out of 60 s"
+    with pytest.raises(PublicationUnknown):
+        zombie.publish([output(bench, b"again")], {0: 2})
+    assert member.consumer.committed(0) == 1
+
+
+def test_the_committed_offset_waits_for_a_pending_transaction(bench: Bench, member: Member) -> None:
+    publisher = bench.publisher(member)
+    publisher.publish([], {0: 3})
+    assert member.consumer.committed(0) == 3
+
+
+def test_reads_on_where_it_is_told_and_not_before(bench: Bench, member: Member) -> None:
+    sender = bench.publisher(member)
+    sender.publish([Output(bench.input, b"k", str(number).encode(), ()) for number in range(10)], {0: 0})
+    (partition,) = {record.partition() for record in bench.cluster.read_all(bench.input)}
+    assert partition is not None
+    assert list(member.consumer.poll(100, 0.5)) == [], "an assigned partition is paused until it is taken"
+    member.consumer.go_on(partition, 4)
+    assert [record.value for record in member.read(6)] == [b"4", b"5", b"6", b"7", b"8", b"9"]
+    member.consumer.pause([partition])
+    member.consumer.go_on(partition, 8)
+    assert [record.value for record in member.read(2)] == [b"8", b"9"]
+
+
+def test_an_offset_that_is_not_there_is_told(bench: Bench, member: Member) -> None:
+    member.consumer.go_on(0, 1_000)
+    with pytest.raises(OffsetUnavailable) as raised:
+        member.poll_until(lambda: False)
+    assert raised.value.partition == 0
+
+
+def test_a_second_member_gets_its_share_and_deltas_are_told(bench: Bench, member: Member) -> None:
+    second = bench.join()
+
+    def shared() -> bool:
+        member.consumer.poll(1, 0.05)
+        return len(second.told.owned) == 2
+
+    second.poll_until(shared)
+    assert member.told.owned | second.told.owned == {0, 1, 2, 3}
+    assert len(member.told.revokes) == 2
+
+
+def test_a_topic_made_anew_has_another_identity(bench: Bench, member: Member) -> None:
+    before = member.consumer.topic_id()
+    assert member.consumer.topic_id() == before
+    bench.cluster.delete_topics([bench.input])
+    time.sleep(0.5)
+    bench.cluster.create_topics([bench.input])
+    assert member.consumer.topic_id() != before
+
+
+def test_topics_are_found_missing_made_and_measured(bench: Bench) -> None:
+    admin = TopicAdmin(bench.config)
+    name = f"new-{uuid.uuid4()}"
+    assert admin.missing([bench.input, name]) == [name]
+    admin.create([name], TopicShape(partitions=3))
+    admin.create([name], TopicShape(partitions=3))
+    assert admin.missing([name]) == []
+    assert admin.record_bytes_max([name]) == {name: 1_048_588}
+
+
+def test_an_unreachable_broker_is_told_by_its_address() -> None:
+    config = KafkaConfig("127.0.0.1:1", {"socket.connection.setup.timeout.ms": "1000"})
+    with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1"):
+        TopicAdmin(config).missing(["any"])
+
+
+def murmur2(key: bytes) -> int:
+    """Hash as Java's `Utils.murmur2` does. Source: org.apache.kafka.common.utils.Utils."""
+    mask, factor = 0xFFFFFFFF, 0x5BD1E995
+    state = (0x9747B28C ^ len(key)) & mask
+    whole = len(key) // 4 * 4
+    for start in range(0, whole, 4):
+        word = int.from_bytes(key[start : start + 4], "little") * factor & mask
+        word = (word ^ word >> 24) * factor & mask
+        state = (state * factor & mask) ^ word
+    rest = key[whole:]
+    if rest:
+        state = (state ^ int.from_bytes(rest, "little")) * factor & mask
+    state = (state ^ state >> 13) * factor & mask
+    return state ^ state >> 15
+
+
+def test_murmur2_is_java_s() -> None:
+    # Source: org.apache.kafka.common.utils.UtilsTest.
+    assert murmur2(b"21") == -973932308 & 0xFFFFFFFF
+    assert murmur2(b"foobar") == -790332482 & 0xFFFFFFFF
+    assert murmur2(b"a-little-bit-long-string") == -985981536 & 0xFFFFFFFF
+
+
+def test_a_subject_lands_on_the_partition_that_java_s_clients_give_it(bench: Bench, member: Member) -> None:
+    keys = [f"subject-{number}".encode() for number in range(50)]
+    bench.publisher(member).publish([output(bench, b"v", key) for key in keys], {0: 1})
+    landed = {record.key(): record.partition() for record in bench.cluster.read_all(bench.output)}
+    assert landed == {key: (murmur2(key) & 0x7FFFFFFF) % 4 for key in keys}

@@ -1,0 +1,157 @@
+"""`migrate` and the checks around it."""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from worker.adapters.postgres import migrate as module
+from worker.adapters.postgres.migrate import (
+    MigrationReport,
+    current_revision,
+    head_revision,
+    migrate,
+    require_current,
+)
+from worker.core.errors import SetupError
+
+HEAD = head_revision()
+
+
+def set_revision(url: str, revision: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
+
+
+def test_a_new_database_is_brought_to_the_head(database_url: str) -> None:
+    assert current_revision(database_url) is None
+    assert migrate(database_url) == MigrationReport(None, HEAD, ("0001",))
+    assert current_revision(database_url) == HEAD
+    require_current(database_url)
+
+
+def test_a_second_run_does_nothing(database_url: str) -> None:
+    migrate(database_url)
+    assert migrate(database_url) == MigrationReport(HEAD, HEAD, ())
+
+
+def test_runs_at_the_same_time_take_turns(database_url: str) -> None:
+    start = threading.Barrier(4)
+
+    def run(_: int) -> MigrationReport:
+        start.wait()
+        return migrate(database_url)
+
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(run, range(4)))
+    assert sorted(report.applied for report in reports) == [(), (), (), ("0001",)]
+
+
+def test_a_run_gives_up_waiting_for_another(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_SECONDS", 1)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", module.MIGRATION_LOCK)
+        with pytest.raises(SetupError, match=r"nothing was changed: .*lock timeout"):
+            migrate(database_url)
+
+
+def test_a_failed_migration_changes_nothing(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE journal ()")
+    with pytest.raises(SetupError, match='nothing was changed: relation "journal" already exists'):
+        migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT relname FROM pg_stat_user_tables").fetchall() == [("journal",)]
+
+
+def test_no_revision_of_that_name(database_url: str) -> None:
+    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001 and head"):
+        migrate(database_url, to="9999")
+
+
+def test_an_unmigrated_database_is_refused(database_url: str) -> None:
+    with pytest.raises(SetupError, match="no schema yet, this worker needs 0001: run `worker migrate`"):
+        require_current(database_url)
+
+
+def test_a_database_that_went_back_is_refused(database_url: str) -> None:
+    migrate(database_url)
+    migrate(database_url, to="base")
+    with pytest.raises(SetupError, match="no schema yet"):
+        require_current(database_url)
+
+
+def test_a_database_behind_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(database_url)
+    monkeypatch.setattr(module, "_line", lambda _: ["0001", "0002"])
+    with pytest.raises(SetupError, match="database schema is at 0001, this worker needs 0002: run `worker migrate`"):
+        require_current(database_url)
+
+
+def test_a_database_ahead_is_refused(database_url: str) -> None:
+    migrate(database_url)
+    set_revision(database_url, "9999")
+    with pytest.raises(SetupError, match="at 9999, which this worker does not know; it needs 0001"):
+        require_current(database_url)
+    with pytest.raises(SetupError, match="at 9999, which this worker does not know"):
+        migrate(database_url)
+
+
+def test_an_open_connection_is_checked_and_left_idle(database_url: str) -> None:
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        require_current(connection)
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_a_schema_of_the_search_path_is_used(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE SCHEMA apart")
+    separator = "&" if "?" in database_url else "?"
+    apart = f"{database_url}{separator}options=-csearch_path%3Dapart"
+    migrate(apart)
+    assert current_revision(apart) == HEAD
+    assert current_revision(database_url) is None
+
+
+def test_another_encoding_is_refused(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        try:
+            with pytest.raises(SetupError, match="has encoding LATIN1, this worker needs UTF8"):
+                migrate(psycopg.conninfo.make_conninfo(database_url, dbname="latin"))
+        finally:
+            connection.execute("DROP DATABASE latin WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secr@et@127.0.0.1:1/database",
+        "postgresql://user:secr/et@127.0.0.1:1/database",
+        "postgresql://user:1/secret@127.0.0.1/database",
+        "postgresql://user:secr%et@127.0.0.1:1/database",
+        "postgresql+psycopg://user:secret@127.0.0.1:1/database",
+        "",
+    ],
+)
+def test_a_malformed_url_is_told_without_its_text(url: str) -> None:
+    with pytest.raises(SetupError, match="the database URL is malformed: expected postgresql://") as caught:
+        current_revision(url)
+    assert "secr" not in str(caught.value)
+
+
+def test_an_unreachable_database_is_told_without_the_password() -> None:
+    with pytest.raises(SetupError, match=r"can't be reached: .*refused") as caught:
+        migrate("postgresql://user:secret@127.0.0.1:1/database")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_logging_stays_as_it_was(database_url: str) -> None:
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level, logging.getLogger("sqlalchemy").disabled)
+    migrate(database_url)
+    assert (list(root.handlers), root.level, logging.getLogger("sqlalchemy").disabled) == before

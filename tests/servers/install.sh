@@ -1,0 +1,15 @@
+#!/bin/sh
+# Install what the test servers need beyond wheels, on a Debian machine of CI, as root.
+set -eu
+
+packages=""
+[ -x /usr/lib/postgresql/15/bin/postgres ] || packages="$packages postgresql-15"
+command -v java >/dev/null || packages="$packages default-jre-headless"
+command -v mvn >/dev/null || packages="$packages maven"
+[ -n "$packages" ] || exit 0
+
+echo "Installing$packages …"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # One word a package.
+apt-get install -y -qq --no-install-recommends $packages >/dev/null

@@ -1,0 +1,242 @@
+"""Apache Kafka for the tests: a broker from Maven's jars in KRaft mode, and what tests do with a cluster."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from worker.adapters.embedded.server import LOOPBACK, Server, ServerPlan, free_port, listens
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+
+POM = Path(__file__).with_name("pom.xml")
+FETCH_TIMEOUT_SECONDS = 900
+FORMAT_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 60
+STOP_GRACE_SECONDS = 15
+READ_TIMEOUT_SECONDS = 30
+ADMIN_TIMEOUT_SECONDS = 15
+RECORDS_PER_CALL = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaCluster:
+    """A running cluster, ours or a given one; tests share it and use topics of their own."""
+
+    bootstrap_servers: str
+
+    def make_topic(self, stem: str, partitions: int = 4) -> str:
+        """Create a topic with a unique name that begins with the stem."""
+        name = f"{stem}-{uuid.uuid4().hex[:12]}"
+        self.create_topics([name], partitions)
+        return name
+
+    def create_topics(self, names: Sequence[str], partitions: int = 4) -> None:
+        topics = [NewTopic(name, partitions, 1) for name in names]
+        admin = self.admin()  # Held on to: without a client its requests are off.
+        for created in admin.create_topics(topics, operation_timeout=ADMIN_TIMEOUT_SECONDS).values():
+            created.result(ADMIN_TIMEOUT_SECONDS)
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        admin = self.admin()
+        for deleted in admin.delete_topics(list(names), operation_timeout=ADMIN_TIMEOUT_SECONDS).values():
+            deleted.result(ADMIN_TIMEOUT_SECONDS)
+
+    def read_all(self, topic: str, isolation: Isolation = "read_committed") -> list[Message]:
+        """Read a topic to its present end, partition by partition, each in its order."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "group.id": f"read-all-{uuid.uuid4()}",
+                "isolation.level": isolation,
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            partitions = consumer.list_topics(topic, ADMIN_TIMEOUT_SECONDS).topics[topic].partitions
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+            records = _read_to_end(consumer, len(partitions))
+        finally:
+            consumer.close()
+        return sorted(records, key=lambda record: (record.partition() or 0, record.offset() or 0))
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+
+
+def _read_to_end(consumer: Consumer, partitions: int) -> list[Message]:
+    records: list[Message] = []
+    at_end: set[int | None] = set()
+    deadline = time.monotonic() + READ_TIMEOUT_SECONDS
+    while len(at_end) < partitions:
+        if time.monotonic() > deadline:
+            message = f"read {len(records)} records in {READ_TIMEOUT_SECONDS} s, and {len(at_end)} of {partitions} ends"
+            raise TimeoutError(message)
+        for record in consumer.consume(RECORDS_PER_CALL, timeout=0.2):
+            error = record.error()
+            if error is None:
+                records.append(record)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                at_end.add(record.partition())
+            else:
+                raise KafkaException(error)
+    return records
+
+
+@dataclass(slots=True)
+class KafkaServer:
+    """One broker of our own, that can be killed and started again on the same data and ports.
+
+    `proxy_port` is what the broker tells clients of its second listener, `proxied_port`: put a `TcpProxy` between
+    the two, and clients that know the proxy's port go through it for good.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    controller_port: int = field(default_factory=free_port)
+    proxied_port: int = field(default_factory=free_port)
+    proxy_port: int = field(default_factory=free_port)
+    _server: Server = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._server = Server(self._plan(), self.folder, remove_folder=False)
+
+    @property
+    def cluster(self) -> KafkaCluster:
+        return KafkaCluster(f"{LOOPBACK}:{self.port}")
+
+    @property
+    def proxied_cluster(self) -> KafkaCluster:
+        return KafkaCluster(f"{LOOPBACK}:{self.proxy_port}")
+
+    def start(self) -> None:
+        """Start the broker and block until it answers; format its folder first, if it is new."""
+        if not self._properties.exists():
+            self._format()
+        self._server.start(lambda: listens(self.port))
+        self.cluster.admin().list_topics(timeout=START_TIMEOUT_SECONDS)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def kill(self) -> None:
+        """End the broker as a crash does."""
+        os.kill(self._server.pid, signal.SIGKILL)
+        self._server.stop()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @property
+    def _properties(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _plan(self) -> ServerPlan:
+        return ServerPlan(
+            name="kafka",
+            command=_java("kafka.Kafka", str(self._properties)),
+            environment=_environment(),
+            grace_seconds=STOP_GRACE_SECONDS,
+            start_timeout_seconds=START_TIMEOUT_SECONDS,
+        )
+
+    def _format(self) -> None:
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
+        cluster_id = str(uuid.uuid4())
+        command = _java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties))
+        try:
+            _run(command, FORMAT_TIMEOUT_SECONDS)
+        except BaseException:
+            self._properties.unlink()
+            raise
+
+    def _settings(self) -> dict[str, str | int]:
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "DIRECT",
+            "listeners": ",".join(
+                (
+                    f"DIRECT://{LOOPBACK}:{self.port}",
+                    f"PROXIED://{LOOPBACK}:{self.proxied_port}",
+                    f"CONTROLLER://{LOOPBACK}:{self.controller_port}",
+                )
+            ),
+            "advertised.listeners": f"DIRECT://{LOOPBACK}:{self.port},PROXIED://{LOOPBACK}:{self.proxy_port}",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT",
+            "log.dirs": str(self.folder / "data"),
+            "auto.create.topics.enable": "false",
+            "num.partitions": 4,
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+        }
+
+
+def kafka_version() -> str:
+    found = re.search(r"<kafka\.version>(.+?)</kafka\.version>", POM.read_text())
+    assert found is not None
+    return found[1]
+
+
+def jars_folder() -> Path:
+    """Say where the jars are kept: outside of the repository, for every clone of it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "orchestrator-worker" / f"kafka-{kafka_version()}"
+
+
+def fetch_jars() -> None:
+    """Have Maven fetch the jars, unless they are there; a broken fetch leaves nothing behind."""
+    target = jars_folder()
+    if target.is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        copy = "dependency:copy-dependencies"
+        command = ["mvn", "-B", "-q", "-f", str(POM), copy, f"-DoutputDirectory={temporary}/jars"]
+        _run(command, FETCH_TIMEOUT_SECONDS)
+        try:
+            (Path(temporary) / "jars").rename(target)
+        except OSError:
+            if not target.is_dir():  # Else another run was first.
+                raise
+
+
+def kafka_can_run() -> bool:
+    return shutil.which("java") is not None and (jars_folder().is_dir() or shutil.which("mvn") is not None)
+
+
+def _java(*arguments: str) -> list[str]:
+    options = ["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    return ["java", *options, "-cp", f"{jars_folder()}/*", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("HOME", "JAVA_HOME", "LANG", "PATH") if name in os.environ}
+
+
+def _run(command: Sequence[str], timeout_seconds: float) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_seconds)
+    if done.returncode:
+        message = f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        raise RuntimeError(message)

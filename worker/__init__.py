@@ -1,0 +1,1 @@
+"""A Kafka stream-processing worker that runs event-driven workflows written as statecharts."""

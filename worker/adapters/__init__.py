@@ -1,0 +1,1 @@
+"""What talks to the world: Kafka, PostgreSQL, and servers of our own."""

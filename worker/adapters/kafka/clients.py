@@ -1,0 +1,39 @@
+"""What all Kafka clients of this worker share: their properties, and how their errors read."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+_LOGGER = logging.getLogger("worker.kafka")
+
+CALL_TIMEOUT_SECONDS = 30.0
+"""Bound of one call to the brokers; a restart of a broker is over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """Say where the brokers are; `properties` are librdkafka's and stand above everything set here."""
+
+    bootstrap_servers: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    session_timeout_ms: int = 45_000
+    transaction_timeout_ms: int = 60_000
+
+    def client(self, **own: Any) -> dict[str, Any]:
+        """Give the properties of one client, in librdkafka's names with `_` for `.`."""
+        named = {name.replace("_", "."): value for name, value in own.items()}
+        return {"bootstrap.servers": self.bootstrap_servers, "logger": _LOGGER, **named, **self.properties}
+
+
+def error_of(exception: KafkaException) -> KafkaError:
+    """Give the error that librdkafka raised."""
+    error: KafkaError = exception.args[0]
+    return error
+
+
+def describe(error: KafkaError) -> str:
+    """Say what librdkafka said, with the error's name."""
+    return f"{error.name()}: {error.str()}"

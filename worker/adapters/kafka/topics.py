@@ -1,0 +1,85 @@
+"""Topics: which are there, what they take, and making them for those who ask for it."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from worker.adapters.kafka.clients import KafkaConfig, describe, error_of
+from worker.ports import KafkaUnavailable
+
+ADMIN_TIMEOUT_SECONDS = 10.0
+DEFAULT_RECORD_BYTES_MAX = 1_048_588
+"""Kafka's default `max.message.bytes`, for brokers that don't tell theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """What a new topic is made with."""
+
+    partitions: int = 10
+    replication_factor: int = -1
+
+
+class TopicAdmin:
+    """Ask the brokers about topics. All calls raise KafkaUnavailable."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._bootstrap_servers = config.bootstrap_servers
+        self._client = AdminClient(config.client(socket_connection_setup_timeout_ms=5_000))
+
+    def cluster_id(self) -> str:
+        """Give the cluster's identity."""
+        return str(self._listed().cluster_id)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Give those of `names` that are not there, in their order."""
+        there = self._listed().topics
+        return [name for name in names if name not in there]
+
+    def create(self, names: Sequence[str], shape: TopicShape) -> None:
+        """Make these topics; one that is there by now is fine."""
+        asked = [NewTopic(name, shape.partitions, shape.replication_factor) for name in names]
+        for name, future in self._client.create_topics(asked, request_timeout=ADMIN_TIMEOUT_SECONDS).items():
+            try:
+                future.result()
+            except KafkaException as exception:
+                error = error_of(exception)
+                if error.name() != "TOPIC_ALREADY_EXISTS":
+                    raise KafkaUnavailable(f"topic {name} can't be made: {describe(error)}") from exception
+
+    def topic_id(self, name: str) -> str:
+        """Give a topic's identity; a topic made anew has another."""
+        try:
+            described = self._client.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_SECONDS)
+            return str(described[name].result().topic_id)
+        except KafkaException as exception:
+            raise KafkaUnavailable(f"topic {name}: {describe(error_of(exception))}") from exception
+
+    def record_bytes_max(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Give each topic's `max.message.bytes`, or Kafka's default where the broker does not say."""
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        answers = self._client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
+        return {resource.name: _max_message_bytes(future) for resource, future in answers.items()}
+
+    def _listed(self) -> ClusterMetadata:
+        try:
+            return self._client.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+        except KafkaException as exception:
+            raise KafkaUnavailable(
+                f"no broker answers at {self._bootstrap_servers}: {describe(error_of(exception))}"
+            ) from exception
+
+
+def _max_message_bytes(future: Future[Mapping[str, ConfigEntry]]) -> int:
+    try:
+        entry = future.result().get("max.message.bytes")
+    except KafkaException:
+        return DEFAULT_RECORD_BYTES_MAX
+    return int(entry.value) if entry and entry.value else DEFAULT_RECORD_BYTES_MAX

@@ -1,0 +1,1 @@
+"""PostgreSQL: the schema, its migrations, and everything that reads and writes it."""

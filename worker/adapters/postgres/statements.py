@@ -1,0 +1,116 @@
+"""The hot SQL: one statement for everything of its kind in a batch, binary parameters, no ORM."""
+
+SETTINGS = """
+SELECT set_config('lock_timeout', %s, true),
+       set_config('statement_timeout', %s, true),
+       set_config('idle_in_transaction_session_timeout', %s, true),
+       set_config('synchronous_commit',
+                  CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+                       ELSE current_setting('synchronous_commit') END, true)
+"""
+
+LOCK_POSITIONS = """
+SELECT partition, next_offset, owner
+FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition FOR UPDATE
+"""
+
+LOCK_SUBJECTS = "SELECT count(*) FROM (SELECT pg_advisory_xact_lock(key) FROM unnest(%b::bigint[]) AS key) AS locked"
+
+SEEN_EVENTS = """
+SELECT subject_digest, event_source, event_id, content_digest
+FROM journal
+WHERE event_key = ANY(%b::bigint[]) AND consumed AND day >= current_date - %b::int
+"""
+
+INSTANCES = """
+SELECT subject_digest, subject, source, version, status, snapshot::text, init_event_id, parent_subject, now_ms, revision
+FROM instances WHERE subject_digest = ANY(%b::bytea[])
+"""
+
+INSERT_INSTANCES = """
+INSERT INTO instances (subject_digest, subject, parent_subject, parent_digest, source, version, status, states,
+                       snapshot, output, init_event_id, revision, now_ms, ended_at)
+SELECT subject_digest, subject, parent_subject, parent_digest, source, version, status, states::text[],
+       snapshot::jsonb, output::jsonb, init_event_id, revision, now_ms,
+       CASE WHEN status <> 'active' THEN now() END
+FROM unnest(%b::bytea[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[],
+            %b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])
+  AS row (subject_digest, subject, parent_subject, parent_digest, source, version, status, states,
+          snapshot, output, init_event_id, revision, now_ms)
+ON CONFLICT DO NOTHING
+"""
+
+UPDATE_INSTANCES = """
+UPDATE instances
+SET status = row.status, states = row.states::text[], snapshot = row.snapshot::jsonb, output = row.output::jsonb,
+    revision = row.revision, now_ms = row.now_ms, updated_at = now(),
+    ended_at = CASE WHEN row.status <> 'active' THEN now() END
+FROM unnest(%b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])
+  AS row (subject_digest, status, states, snapshot, output, revision, now_ms, revision_before)
+WHERE instances.subject_digest = row.subject_digest AND instances.revision = row.revision_before
+"""
+
+INSERT_JOURNAL = """
+INSERT INTO journal (partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
+                     event_type, content_digest, consumed, outcome, reason, error_name, error_message,
+                     states_before, states_after, revision, definition_hash, now_ms,
+                     record_key, event, event_headers, outputs)
+SELECT partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
+       event_type, content_digest, consumed, outcome, reason, error_name, error_message,
+       states_before::text[], states_after::text[], revision, definition_hash, now_ms,
+       record_key, event, event_headers, outputs
+FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bigint[], %b::text[], %b::text[],
+            %b::text[], %b::bytea[], %b::boolean[], %b::text[], %b::text[], %b::text[], %b::text[],
+            %b::text[], %b::text[], %b::bigint[], %b::bytea[], %b::bigint[],
+            %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])
+  AS row (partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
+          event_type, content_digest, consumed, outcome, reason, error_name, error_message,
+          states_before, states_after, revision, definition_hash, now_ms,
+          record_key, event, event_headers, outputs)
+"""
+
+UPDATE_POSITIONS = """
+UPDATE positions
+SET next_offset = row.next_offset, published_offset = greatest(positions.published_offset, row.published_offset),
+    updated_at = now()
+FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS row (partition, next_offset, published_offset)
+WHERE positions.partition = row.partition
+"""
+
+POSITION = """
+SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id FROM positions WHERE partition = %s
+"""
+
+INSERT_POSITION = """
+INSERT INTO positions (partition, topic_id, next_offset, published_offset, owner, transactional_id)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+CLAIM_POSITION = "UPDATE positions SET owner = %s, transactional_id = %s, updated_at = now() WHERE partition = %s"
+
+END_SESSIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()
+"""
+
+RELEASE_POSITIONS = """
+UPDATE positions
+SET owner = NULL, transactional_id = NULL, updated_at = now(),
+    published_offset = greatest(positions.published_offset, row.published_offset)
+FROM unnest(%b::int[], %b::bigint[]) AS row (partition, published_offset)
+WHERE positions.partition = row.partition AND positions.owner = %s
+"""
+
+UNPUBLISHED = """
+SELECT record_offset, outputs FROM journal
+WHERE partition = %s AND record_offset >= %s AND record_offset < %s AND outputs IS NOT NULL
+ORDER BY record_offset
+"""
+
+BINDING = "SELECT cluster_id, group_id, input_topic FROM binding"
+
+INSERT_BINDING = "INSERT INTO binding (cluster_id, group_id, input_topic) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+
+LOCK_TABLE_SIZE = """
+SELECT current_setting('max_locks_per_transaction')::int
+     * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)
+"""

@@ -1,0 +1,196 @@
+"""The one description of the schema. The migrations build the same; a test compares the two.
+
+No schema is named: tables are found by the `search_path` of the connection.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    event,
+    text,
+)
+from sqlalchemy.dialects.postgresql import (
+    ARRAY,
+    BIGINT,
+    BOOLEAN,
+    BYTEA,
+    DATE,
+    INTEGER,
+    JSONB,
+    SMALLINT,
+    TEXT,
+    TIMESTAMP,
+)
+
+from worker.adapters.postgres.views import FUNCTIONS, VIEWS
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+_TIME = TIMESTAMP(timezone=True)
+_NOW = text("now()")
+
+
+def _digest_check(column: str) -> CheckConstraint:
+    return CheckConstraint(f"octet_length({column}) = 32", name=column)
+
+
+binding: Final = Table(
+    "binding",
+    metadata,
+    Column("id", SMALLINT, primary_key=True, autoincrement=False, server_default=text("1")),
+    Column("cluster_id", TEXT, nullable=False),
+    Column("group_id", TEXT, nullable=False),
+    Column("input_topic", TEXT, nullable=False),
+    Column("bound_at", _TIME, nullable=False, server_default=_NOW),
+    CheckConstraint("id = 1", name="id"),
+    comment="The one consumer group, cluster and input topic that this database serves",
+)
+
+positions: Final = Table(
+    "positions",
+    metadata,
+    Column("partition", INTEGER, primary_key=True, autoincrement=False),
+    Column("topic_id", TEXT, nullable=False),
+    Column("next_offset", BIGINT, nullable=False),
+    Column("published_offset", BIGINT, nullable=False),
+    Column("owner", TEXT),
+    Column("transactional_id", TEXT),
+    Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+    CheckConstraint("published_offset >= 0 and published_offset <= next_offset", name="offsets"),
+    # Every batch updates these rows: room on the page and no index beside the key keep the updates HOT.
+    postgresql_with={"fillfactor": 50},
+    comment="Per input partition: what is applied, what is known to be published, and whose it is",
+)
+
+instances: Final = Table(
+    "instances",
+    metadata,
+    Column("subject_digest", BYTEA, primary_key=True),
+    Column("subject", TEXT, nullable=False),
+    Column("parent_subject", TEXT),
+    Column("parent_digest", BYTEA),
+    Column("source", TEXT, nullable=False),
+    Column("version", TEXT, nullable=False),
+    Column("status", TEXT, nullable=False),
+    Column("states", ARRAY(TEXT), nullable=False),
+    Column("snapshot", JSONB, nullable=False),
+    Column("output", JSONB),
+    Column("init_event_id", TEXT, nullable=False),
+    Column("revision", BIGINT, nullable=False),
+    Column("now_ms", BIGINT, nullable=False, comment="Time of the last step, in milliseconds since the epoch"),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+    Column("ended_at", _TIME),
+    _digest_check("subject_digest"),
+    _digest_check("parent_digest"),
+    CheckConstraint("status in ('active', 'done', 'cancelled')", name="status"),
+    CheckConstraint("revision > 0", name="revision"),
+    # A step changes no indexed column and finds room on its page, so it is a HOT update.
+    postgresql_with={"fillfactor": 70},
+    comment="One row per workflow instance, as it is after its last step",
+)
+
+Index(None, instances.c.source, instances.c.version)
+Index(None, instances.c.parent_digest, postgresql_where=instances.c.parent_digest.is_not(None))
+
+journal: Final = Table(
+    "journal",
+    metadata,
+    Column("day", DATE, nullable=False, server_default=text("CURRENT_DATE")),
+    Column("partition", INTEGER, nullable=False),
+    Column("record_offset", BIGINT, nullable=False),
+    Column("record_timestamp", BIGINT, nullable=False, comment="In milliseconds since the epoch, as Kafka has it"),
+    Column("subject_digest", BYTEA),
+    Column("event_key", BIGINT, comment="First eight bytes of the SHA-256 of subject, source and id"),
+    Column("event_source", TEXT),
+    Column("event_id", TEXT),
+    Column("event_type", TEXT),
+    Column("content_digest", BYTEA, comment="Sixteen bytes; differs if type, dataschema or data differ"),
+    Column("consumed", BOOLEAN, nullable=False, comment="Whether a later event of the same key is a duplicate"),
+    Column("outcome", TEXT, nullable=False),
+    Column("reason", TEXT),
+    Column("error_name", TEXT),
+    Column("error_message", TEXT),
+    Column("states_before", ARRAY(TEXT)),
+    Column("states_after", ARRAY(TEXT)),
+    Column("revision", BIGINT),
+    Column("definition_hash", BYTEA),
+    Column("now_ms", BIGINT, comment="Time of the step, in milliseconds since the epoch"),
+    Column("record_key", BYTEA),
+    Column("event", BYTEA, comment="The value of the record as it came"),
+    Column("event_headers", BYTEA, comment="JSON: a list of [name, {text or base64} or null]"),
+    Column("outputs", BYTEA, comment="JSON: a list of {topic, key, value, headers}"),
+    Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("partition", "record_offset", "day"),
+    postgresql_partition_by="RANGE (day)",
+    comment="One row per consumed record: what came in, what it came to, what goes out",
+)
+
+Index(None, journal.c.event_key, postgresql_where=journal.c.consumed)
+
+definitions: Final = Table(
+    "definitions",
+    metadata,
+    Column("definition_hash", BYTEA, primary_key=True),
+    Column("source", TEXT, nullable=False),
+    Column("version", TEXT, nullable=False),
+    Column("document", TEXT, nullable=False),
+    Column("registered_at", _TIME, nullable=False, server_default=_NOW),
+    Column("registered_by", TEXT, nullable=False),
+    comment="Each machine definition that a worker ran, once per hash",
+)
+
+COMPRESSED: Final = {
+    "instances": ("snapshot", "output"),
+    "journal": ("record_key", "event", "event_headers", "outputs"),
+}
+"""Large columns by table. They are compressed by lz4 where the server was built with it, else by its default."""
+
+
+def _compress(table: str) -> str:
+    actions = ", ".join(f"ALTER COLUMN {column} SET COMPRESSION lz4" for column in COMPRESSED[table])
+    return f"""
+DO $$
+BEGIN
+    ALTER TABLE {table} {actions};
+EXCEPTION WHEN feature_not_supported THEN
+    NULL;
+END
+$$
+"""
+
+
+# Partitions take the compression of their parent as it is when they are made, so the default partition comes last.
+_EXTRAS: Final = (
+    *(_compress(table) for table in COMPRESSED),
+    "CREATE TABLE journal_default PARTITION OF journal DEFAULT",
+    *FUNCTIONS.values(),
+    *VIEWS.values(),
+)
+
+
+@event.listens_for(metadata, "after_create")
+def _create_extras(_: MetaData, connection: Connection, **__: object) -> None:
+    for statement in _EXTRAS:
+        connection.exec_driver_sql(statement)
+
+
+@event.listens_for(metadata, "before_drop")
+def _drop_extras(_: MetaData, connection: Connection, **__: object) -> None:
+    for view in VIEWS:
+        connection.exec_driver_sql(f"DROP VIEW if exists {view}")
+    for function in FUNCTIONS:
+        connection.exec_driver_sql(f"DROP FUNCTION if exists {function}")

@@ -1,0 +1,174 @@
+"""The composition root: settings in, a worker out. The only place that builds adapters.
+
+Everything that can be found wrong before the first record is found here, as one `SetupError` that says what to do.
+"""
+
+import secrets
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from worker.adapters.kafka.clients import KafkaConfig
+from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
+from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.topics import TopicAdmin, TopicShape
+from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.migrate import require_current
+from worker.adapters.postgres.session import DatabaseConfig
+from worker.core.codec import ContentMode
+from worker.core.engine.sismic_engine import SismicEngine
+from worker.core.errors import SetupError
+from worker.core.registry import Registry
+from worker.core.routing import Router, Topics
+from worker.core.step import Host
+from worker.machine_loader import load_machines
+from worker.ports import Claim, Consumer, DatabaseUnavailable, KafkaUnavailable, Rebalances
+from worker.runtime.batch import Limits
+from worker.runtime.loop import LoopConfig, Parts, Worker
+from worker.settings import Settings
+
+_LOG = structlog.get_logger("worker")
+WORKER_VERSION = version("orchestrator-worker")
+
+
+class SystemClock:
+    """Tell the machine's time."""
+
+    def now_ms(self) -> int:
+        """Give milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Give seconds of a clock that never goes back."""
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the settings come to before anything is connected."""
+
+    settings: Settings
+    registry: Registry
+    topics: Topics
+
+    @property
+    def kafka(self) -> KafkaConfig:
+        """Say where the brokers are."""
+        return KafkaConfig(self.settings.kafka_bootstrap_servers, self.settings.kafka_properties)
+
+    @property
+    def database(self) -> DatabaseConfig:
+        """Say where the database is."""
+        return DatabaseConfig(
+            self.settings.database_url.get_secret_value(), deduplication_days=self.settings.deduplication_days
+        )
+
+    def topic_names(self) -> list[str]:
+        """Name every topic that the machines need: input, dead letters, one per domain."""
+        domains = sorted({domain for machine in self.registry.machines for domain in machine.domains})
+        return [self.topics.input, self.topics.dead_letters, *(self.topics.domain(domain) for domain in domains)]
+
+
+def deploy(settings: Settings, directory: Path | None = None) -> Deployment:
+    """Load the machines. Raises: SetupError."""
+    machines = load_machines(settings.machines, directory or Path.cwd())
+    return Deployment(settings, Registry(machines, SismicEngine()), Topics(settings.topic_prefix))
+
+
+def build_worker(deployment: Deployment) -> Worker:
+    """Check everything that can be checked, then connect a worker. Raises: SetupError."""
+    try:
+        return _build(deployment)
+    except (DatabaseUnavailable, KafkaUnavailable) as error:
+        raise SetupError(str(error)) from error
+
+
+def run_until_stopped(worker: Worker) -> None:
+    """Run a worker until SIGTERM or SIGINT, then let it give everything back."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    _LOG.info("running", version=WORKER_VERSION)
+    worker.run()
+    _LOG.info("stopped")
+
+
+def ensure_topics(deployment: Deployment, admin: TopicAdmin) -> None:
+    """Make missing topics if the settings say so, else name them. Raises: SetupError, KafkaUnavailable."""
+    missing = admin.missing(deployment.topic_names())
+    if not missing:
+        return
+    if not deployment.settings.create_topics:
+        raise SetupError(
+            f"these topics are missing: {', '.join(missing)}. Create them, or set WORKER_CREATE_TOPICS=true to have "
+            f"them made with {deployment.settings.topic_partitions} partitions"
+        )
+    admin.create(missing, TopicShape(deployment.settings.topic_partitions))
+    _LOG.info("topics_created", topics=missing)
+
+
+def _build(deployment: Deployment) -> Worker:
+    settings = deployment.settings
+    admin = TopicAdmin(deployment.kafka)
+    ensure_topics(deployment, admin)
+    claim = _new_claim()
+    database = _database(deployment, admin.cluster_id(), claim)
+    topic = InputTopic(deployment.topics.input, settings.group_id)
+    consumers: list[KafkaConsumer] = []
+
+    def make_consumer(rebalances: Rebalances) -> Consumer:
+        consumer = KafkaConsumer(deployment.kafka, topic, rebalances, lambda: admin.topic_id(topic.name))
+        consumers.append(consumer)
+        return consumer
+
+    publisher = KafkaPublisher(
+        deployment.kafka, claim.transactional_id, topic.name, lambda: consumers[0].group_metadata()
+    )
+    return Worker(
+        Parts(
+            host=Host(deployment.registry, settings.executionunits, settings.error_stacks),
+            router=Router(
+                deployment.topics,
+                deployment.registry,
+                settings.group_id,
+                WORKER_VERSION,
+                ContentMode(settings.kafka_content_mode),
+            ),
+            limits=Limits(admin.record_bytes_max(deployment.topic_names())),
+            database=database,
+            publisher=publisher,
+            make_consumer=make_consumer,
+            clock=SystemClock(),
+            claim=claim,
+            housekeep=lambda: _keep_days(database, settings.journal_days),
+            config=LoopConfig(settings.batch_records_max, settings.batch_bytes_max),
+        )
+    )
+
+
+def _database(deployment: Deployment, cluster_id: str, claim: Claim) -> PostgresDatabase:
+    settings = deployment.settings
+    require_current(settings.database_url.get_secret_value())
+    database = PostgresDatabase(deployment.database, claim.owner)
+    database.bind(cluster_id, settings.group_id, deployment.topics.input)
+    database.check_lock_table(settings.batch_records_max)
+    database.register(deployment.registry.machines, f"{WORKER_VERSION} on {socket.gethostname()}")
+    return database
+
+
+def _keep_days(database: PostgresDatabase, journal_days: int) -> None:
+    done = database.keep_days(journal_days)
+    if done.created or done.dropped:
+        _LOG.info("journal_days", created=list(map(str, done.created)), dropped=list(map(str, done.dropped)))
+    if done.kept:
+        _LOG.warning("journal_days_kept", days=list(map(str, done.kept)), why="rows not known to be published")
+
+
+def _new_claim() -> Claim:
+    """Name this process: no other ever has the same names."""
+    token = secrets.token_hex(8)
+    return Claim(owner=f"worker-{token}", transactional_id=f"worker-{socket.gethostname()}-{token}")

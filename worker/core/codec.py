@@ -1,0 +1,162 @@
+"""Events on Kafka: the CloudEvents Kafka protocol binding, in both of its content modes.
+
+Source: CloudEvents Kafka protocol binding 1.0.2, section 3.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from worker.core.errors import InvalidEventError
+from worker.core.events import ARVO_CONTENT_TYPE, Event, event_from_json, event_to_json
+from worker.core.json import dumps, loads
+from worker.core.records import Headers
+
+_CONTENT_TYPE: Final = "content-type"
+_PREFIX: Final = "ce_"
+_STRUCTURED_TYPE: Final = "application/cloudevents+json"
+_STRUCTURED_HEADER: Final = (_CONTENT_TYPE, b"application/cloudevents+json; charset=UTF-8")
+_OTHER_CLOUDEVENTS: Final = "application/cloudevents"
+
+# Arvo's own content type would make a receiver take a record in binary mode for a structured one.
+_BINARY_DATA_TYPE: Final = "application/json"
+
+_ROUTING: Final = ("id", "type", "source", "subject", "to")
+_TRACE: Final = ("traceparent", "tracestate")
+
+
+class ContentMode(StrEnum):
+    """Say where a record carries the event's attributes: in its value, or in its headers."""
+
+    STRUCTURED = "structured"
+    BINARY = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRecord:
+    """What Kafka carries of one event, without the topic."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def encode_record(event: Event, mode: ContentMode = ContentMode.STRUCTURED) -> EncodedRecord:
+    """Write an event as a record keyed by its subject.
+
+    In structured mode `ce_*` headers repeat what consumers route by. In binary mode extensions become texts, those
+    that are null are left out, and Arvo's content type becomes `application/json`.
+
+    Raises: ValueError, if the event's data is no JSON.
+    """
+    value, headers = _binary(event) if mode is ContentMode.BINARY else _structured(event)
+    return EncodedRecord(event.subject.encode("utf-8"), value, (*headers, *_trace_headers(event)))
+
+
+def decode_record(value: bytes | None, headers: Headers) -> Event:
+    """Read the event of a record; its mode is what the headers say.
+
+    Without any header of the binding, a value that is a JSON object is read as structured.
+
+    Raises: InvalidEventError, whatever else the bytes are.
+    """
+    binding = _binding_headers(headers)
+    content_type = binding.get(_CONTENT_TYPE, "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == _STRUCTURED_TYPE:
+        return event_from_json(_json(value))
+    if media_type.startswith(_OTHER_CLOUDEVENTS):
+        raise InvalidEventError(
+            "The record has a CloudEvents content type that is not read; expected one event as "
+            f"{_STRUCTURED_TYPE}, or binary mode.",
+            ("datacontenttype",),
+        )
+    attributes = {name.removeprefix(_PREFIX): text for name, text in binding.items() if name.startswith(_PREFIX)}
+    return event_from_json(_with_data(attributes, content_type, value) if attributes else _json(value))
+
+
+def _structured(event: Event) -> tuple[bytes, Headers]:
+    routing = (
+        (_PREFIX + name, text.encode("utf-8")) for name in _ROUTING if (text := getattr(event, name)) is not None
+    )
+    return dumps(event_to_json(event)), (_STRUCTURED_HEADER, *routing)
+
+
+def _binary(event: Event) -> tuple[bytes, Headers]:
+    content_type = _BINARY_DATA_TYPE if event.datacontenttype == ARVO_CONTENT_TYPE else event.datacontenttype
+    attributes = event_to_json(event)
+    del attributes["data"], attributes["datacontenttype"]
+    headers = tuple(
+        (_PREFIX + name, _header_text(item).encode("utf-8")) for name, item in attributes.items() if item is not None
+    )
+    return dumps(event.data), ((_CONTENT_TYPE, content_type.encode("utf-8")), *headers)
+
+
+def _trace_headers(event: Event) -> Iterator[tuple[str, bytes]]:
+    for name in _TRACE:
+        text = getattr(event, name)
+        if text is not None:
+            yield name, text.encode("utf-8")
+
+
+def _header_text(value: object) -> str:
+    """Print an attribute as CloudEvents does: numbers and booleans as in JSON."""
+    return value if isinstance(value, str) else dumps(value).decode("ascii")
+
+
+def _binding_headers(headers: Headers) -> dict[str, str]:
+    """Pick the binding's headers, names in lower case; the others are nobody's business here."""
+    binding: dict[str, str] = {}
+    for name, raw in headers:
+        key = name.lower()
+        if key == _CONTENT_TYPE or key.startswith(_PREFIX):
+            attribute = _attribute_of(key)
+            if key in binding:
+                raise InvalidEventError("The record repeats a header of CloudEvents; expected it once.", (attribute,))
+            binding[key] = _header_value(raw, attribute)
+    return binding
+
+
+def _attribute_of(header: str) -> str:
+    return "datacontenttype" if header == _CONTENT_TYPE else header.removeprefix(_PREFIX)
+
+
+def _header_value(raw: bytes | None, attribute: str) -> str:
+    if raw is None:
+        raise InvalidEventError("The record has a CloudEvents header that is null; expected a text.", (attribute,))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidEventError("The record has a CloudEvents header that is no UTF-8.", (attribute,)) from error
+
+
+def _with_data(attributes: dict[str, str], content_type: str, value: bytes | None) -> dict[str, Any]:
+    if "data" in attributes:
+        raise InvalidEventError("The record has a header ce_data; the data belongs into its value.", ("data",))
+    event: dict[str, Any] = {**attributes, "data": _json(value)}
+    if content_type:
+        event["datacontenttype"] = content_type
+    if "executionunits" in attributes:
+        event["executionunits"] = _number(attributes["executionunits"])
+    return event
+
+
+def _number(text: str) -> object:
+    try:
+        return loads(text)
+    except ValueError:
+        # The rule of the attribute refuses the text as it is.
+        return text
+
+
+def _json(value: bytes | None) -> Any:
+    if value is None:
+        raise InvalidEventError("The record is a tombstone: it has no value; expected an event.", ("data",))
+    try:
+        return loads(value)
+    except ValueError as error:
+        raise InvalidEventError(
+            f"The record's value is no JSON that can be kept exactly: {error} Expected one event, or its data.",
+            ("data",),
+        ) from error

@@ -1,0 +1,69 @@
+"""Digests and derived ids: what names an event, its content and what comes of it.
+
+All are functions of the event alone, so a record that is run again gives the same names.
+"""
+
+import hashlib
+from collections.abc import Callable
+from itertools import count
+from uuid import UUID, uuid5
+
+import orjson
+
+from worker.core.events import Event
+from worker.core.json import dumps
+
+_NAMESPACE = UUID("6f8a1f0e-6f2b-5c1c-9d55-0a6f3b7a2f10")
+
+
+def subject_digest(subject: str) -> bytes:
+    """Give the SHA-256 of a subject, 32 bytes: the key that PostgreSQL indexes."""
+    return hashlib.sha256(subject.encode()).digest()
+
+
+def lock_key(digest: bytes) -> int:
+    """Give the advisory lock key of a subject's digest: its first eight bytes, signed, big-endian."""
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def event_key(event: Event) -> int:
+    """Give the key that duplicates share: eight bytes of the SHA-256 of subject, source and id, signed."""
+    digest = hashlib.sha256(dumps([event.subject, event.source, event.id])).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def content_digest(event: Event) -> bytes:
+    """Give 16 bytes that differ if the content differs: type, dataschema and data.
+
+    Time and trace headers are left out: a service that answers again stamps them anew.
+    """
+    content = orjson.dumps([event.type, event.dataschema, event.data], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(content).digest()[:16]
+
+
+class DerivedIds:
+    """Derive the ids of everything that one event causes, as UUIDv5."""
+
+    __slots__ = ("_counter", "_namespace")
+
+    def __init__(self, event: Event) -> None:
+        cause = dumps([event.subject, event.source, event.id]).decode()
+        self._namespace = uuid5(_NAMESPACE, cause)
+        self._counter = count()
+
+    def emission(self, ordinal: int) -> str:
+        """Name the emission with this ordinal."""
+        return str(uuid5(self._namespace, f"emission:{ordinal}"))
+
+    def execution(self, ordinal: int) -> str:
+        """Name the execution that the emission with this ordinal starts."""
+        return str(uuid5(self._namespace, f"execution:{ordinal}"))
+
+    def error(self) -> str:
+        """Name the system error event."""
+        return str(uuid5(self._namespace, "error"))
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """Give what chart code calls as `new_id()`: another id at each call."""
+        return lambda: str(uuid5(self._namespace, f"id:{next(self._counter)}"))

@@ -1,0 +1,147 @@
+"""Turn what a machine emitted into events: validated, addressed, with derived ids and domains.
+
+Source: the emission rules of arvo-xstate's ArvoOrchestrator, but in order of execution.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.core.contracts import ContractVersion
+from worker.core.digests import DerivedIds
+from worker.core.domains import DEFAULT_DOMAIN
+from worker.core.engine.api import Emission
+from worker.core.errors import ExecutionFailure, InvalidDataError, InvalidEventError, InvalidSubjectError
+from worker.core.events import ARVO_CONTENT_TYPE, Event, create_event
+from worker.core.machines import Machine
+from worker.core.outcomes import DomainedEvent
+from worker.core.subjects import SubjectContent, child_subject, root_subject
+from worker.core.times import to_event_time
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What the events of one step have in common."""
+
+    event: Event
+    subject: SubjectContent
+    parent_subject: str | None
+    machine: Machine
+    executionunits: float | None
+    ids: DerivedIds
+    now: int
+
+
+def emitted_events(cause: Cause, emissions: tuple[Emission, ...]) -> tuple[DomainedEvent, ...]:
+    """Turn raw emissions into events, in their order. Raises: ExecutionFailure."""
+    return tuple(_emitted(cause, emission, ordinal) for ordinal, emission in enumerate(emissions))
+
+
+def completion_event(cause: Cause, output: Mapping[str, Any] | None, ordinal: int) -> DomainedEvent:
+    """Make the completion of an instance, addressed to whoever started it. Raises: ExecutionFailure."""
+    receiver = cause.subject.meta.get("redirectto")
+    complete_type = cause.machine.contract.complete_type
+    assert complete_type is not None, "a machine's contract is an orchestrator's"
+    emission = Emission(
+        type=complete_type,
+        data=output or {},
+        to=cause.subject.initiator if receiver is None else receiver,
+    )
+    return _emitted(cause, emission, ordinal)
+
+
+def system_error_event(cause: Cause, data: Mapping[str, Any]) -> DomainedEvent:
+    """Make the one event that tells the initiator of a failure."""
+    contract = cause.machine.contract
+    attributes = {
+        "id": cause.ids.error(),
+        "source": cause.machine.source,
+        "type": contract.system_error_type,
+        "subject": cause.parent_subject or cause.event.subject,
+        "dataschema": contract.system_error_dataschema,
+        "data": dict(data),
+        "to": cause.subject.initiator,
+        "accesscontrol": cause.event.accesscontrol,
+        "executionunits": cause.executionunits,
+        **_common(cause),
+    }
+    return DomainedEvent(create_event(attributes), (DEFAULT_DOMAIN,))
+
+
+def _emitted(cause: Cause, emission: Emission, ordinal: int) -> DomainedEvent:
+    contract, data = _validated(cause.machine, emission)
+    redirectto = cause.machine.source if emission.redirectto is None else emission.redirectto
+    attributes = {
+        "id": cause.ids.emission(ordinal),
+        "source": cause.machine.source,
+        "type": emission.type,
+        "subject": _subject_of(cause, emission.type, contract, data, redirectto, ordinal),
+        "dataschema": emission.dataschema or (contract and contract.dataschema),
+        "data": data,
+        "to": emission.to or emission.type,
+        "accesscontrol": cause.event.accesscontrol if emission.accesscontrol is None else emission.accesscontrol,
+        "redirectto": redirectto or None,
+        "executionunits": cause.executionunits if emission.executionunits is None else emission.executionunits,
+        **_common(cause),
+    }
+    try:
+        event = create_event(attributes, emission.extensions)
+    except InvalidEventError as error:
+        text = f"the emitted event {emission.type!r} is no valid event: {error}"
+        raise ExecutionFailure("InvalidEventError", text) from error
+    return DomainedEvent(event, emission.domains or (DEFAULT_DOMAIN,))
+
+
+def _common(cause: Cause) -> dict[str, Any]:
+    return {
+        "datacontenttype": ARVO_CONTENT_TYPE,
+        "time": to_event_time(cause.now),
+        "parentid": cause.event.id,
+        "traceparent": cause.event.traceparent,
+        "tracestate": cause.event.tracestate,
+    }
+
+
+def _validated(machine: Machine, emission: Emission) -> tuple[ContractVersion | None, Mapping[str, Any]]:
+    """Find the contract that accepts this type and strip the data to its schema; types of no contract pass."""
+    output = machine.outputs.get(emission.type)
+    if output is None:
+        return None, emission.data
+    try:
+        return output.contract, output.schema.validate(emission.data)
+    except InvalidDataError as error:
+        text = (
+            "Invalid event data: Schema validation failed - Check emit parameters in machine definition.\n"
+            f"Event type: {emission.type}\nDetails: {error}"
+        )
+        raise ExecutionFailure("ContractViolation", text) from error
+
+
+def _subject_of(
+    cause: Cause,
+    type_: str,
+    contract: ContractVersion | None,
+    data: Mapping[str, Any],
+    redirectto: str,
+    ordinal: int,
+) -> str:
+    if type_ == cause.machine.contract.complete_type:
+        return cause.parent_subject or cause.event.subject
+    if contract is None or not contract.is_orchestrator:
+        return cause.event.subject
+    name, version, execution_id = contract.type, contract.version, cause.ids.execution(ordinal)
+    meta = {"redirectto": redirectto}
+    parent = data.get("parentSubject$$")
+    if not parent:
+        initiator = cause.machine.source
+        return root_subject(
+            name=name, version=version, initiator=initiator, execution_id=execution_id, meta=meta
+        )
+    try:
+        return child_subject(parent, name=name, version=version, execution_id=execution_id, meta=meta)
+    except InvalidSubjectError as error:
+        text = (
+            f"Invalid parentSubject$$ for the event(type='{type_}', uri='{contract.dataschema}'). "
+            "It must be a subject; in chart code the instance's own is `subject`."
+        )
+        raise ExecutionFailure("ExecutionViolation", text) from error

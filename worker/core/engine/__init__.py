@@ -1,0 +1,1 @@
+"""The execution engines: the only place that knows sismic."""

@@ -1,0 +1,306 @@
+"""A validated chart: its structure, and all its code, compiled and checked once."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self, TypeAlias, TypeVar
+
+from sismic.model import OrthogonalState, Statechart
+
+from worker.core.domains import unique_domains
+from worker.core.engine.loading import canonical_text, load_statechart
+from worker.core.engine.snippets import (
+    ACTING,
+    BUILTINS,
+    PROVIDED,
+    UNAVAILABLE,
+    Kind,
+    Snippet,
+    argument,
+    compile_snippet,
+    is_temporary,
+    literal_texts,
+)
+from worker.core.engine.structure import FrozenStatechart
+from worker.core.errors import SetupError
+
+Functions = Mapping[str, Callable[..., Any]]
+StatechartSource: TypeAlias = str | Path | Statechart
+"""YAML text, a file (also as the text of its name, ending in `.yaml` or `.yml`), or sismic's own model."""
+
+_Key = TypeVar("_Key", str, int)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Sismic's contract of one state or transition.
+
+    `key` is a stable name of it: the state's, or `source>index`.
+    `remembers` is true if a condition asks for `__old__`.
+    """
+
+    key: str
+    preconditions: tuple[Snippet, ...]
+    postconditions: tuple[Snippet, ...]
+    invariants: tuple[Snippet, ...]
+
+    @property
+    def remembers(self) -> bool:
+        """Tell whether the context at the beginning is asked for later."""
+        return any("__old__" in snippet.loads for snippet in (*self.postconditions, *self.invariants))
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A chart that sismic's validation and our own took, ready to run.
+
+    `text` is canonical YAML. `context_names` are the variables that the preamble names, and those that
+    `setdefault("name", …)` declares, sorted. Entry and exit code is found by the state's name; what belongs to a
+    transition by the transition's `id()`, since sismic's transitions may be equal.
+    """
+
+    name: str
+    statechart: FrozenStatechart
+    text: str
+    functions: Functions
+    functions_text: str
+    context_names: tuple[str, ...] = ()
+    preamble: Snippet | None = None
+    entries: Mapping[str, Snippet] = field(default_factory=dict)
+    exits: Mapping[str, Snippet] = field(default_factory=dict)
+    guards: Mapping[int, Snippet] = field(default_factory=dict)
+    actions: Mapping[int, Snippet] = field(default_factory=dict)
+    conditions: Mapping[int, Conditions] = field(default_factory=dict)
+
+    @classmethod
+    def parse(
+        cls,
+        source: StatechartSource,
+        functions: Functions | ModuleType | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Read a chart and check all of it.
+
+        `source` is YAML text, a file, or sismic's own model; `functions` what its code may call by name: a mapping,
+        or a module, whose own public callables count. `name` stands in error texts.
+        Raises: SetupError.
+        """
+        statechart, name = load_statechart(source, name)
+        named = _named_functions(functions)
+        compiler = _Compiler(name, statechart, named)
+        chart = cls(
+            name=name,
+            statechart=statechart,
+            text=canonical_text(statechart),
+            functions=named,
+            functions_text=_functions_text(functions, named),
+            context_names=tuple(sorted(compiler.context_names())),
+            preamble=compiler.preamble,
+            entries=compiler.entries,
+            exits=compiler.exits,
+            guards=compiler.guards,
+            actions=compiler.actions,
+            conditions=compiler.conditions,
+        )
+        for finding in _findings(chart, compiler.snippets):
+            raise SetupError(f"{name}: {finding}")
+        return chart
+
+    @property
+    def snippets(self) -> Iterator[Snippet]:
+        """Go through all code of the chart."""
+        if self.preamble:
+            yield self.preamble
+        for snippets in (self.entries, self.exits, self.guards, self.actions):
+            yield from snippets.values()
+        for conditions in self.conditions.values():
+            yield from (*conditions.preconditions, *conditions.postconditions, *conditions.invariants)
+
+    @property
+    def emitted_types(self) -> tuple[str, ...]:
+        """Name the event types that stand as literals in `emit(…)`, sorted."""
+        return self._literals(0, "type")
+
+    @property
+    def emitted_domains(self) -> tuple[str, ...]:
+        """Name the domains that stand as literals in `emit(…)`, sorted."""
+        return self._literals(2, "domains")
+
+    @property
+    def awaited_events(self) -> tuple[str, ...]:
+        """Name the events that transitions wait for, sorted."""
+        events: list[str] = self.statechart.events_for()
+        return tuple(events)
+
+    @property
+    def is_parallel(self) -> bool:
+        """Tell whether the chart has orthogonal regions."""
+        states = self.statechart
+        return any(isinstance(states.state_for(name), OrthogonalState) for name in states.states)
+
+    def _literals(self, position: int, parameter: str) -> tuple[str, ...]:
+        found = {
+            text
+            for snippet in self.snippets
+            for call in snippet.calls("emit")
+            for text in literal_texts(argument(call, position, parameter))
+        }
+        return tuple(sorted(found))
+
+
+class _Compiler:
+    """Compile all code of a statechart."""
+
+    def __init__(self, name: str, statechart: FrozenStatechart, functions: Functions) -> None:
+        self._name = name
+        self._functions = functions
+        self.snippets: list[Snippet] = []
+        self.preamble = self._compile(statechart.preamble, "the preamble", Kind.PREAMBLE)
+        self.entries: dict[str, Snippet] = {}
+        self.exits: dict[str, Snippet] = {}
+        self.guards: dict[int, Snippet] = {}
+        self.actions: dict[int, Snippet] = {}
+        self.conditions: dict[int, Conditions] = {}
+        for state_name in statechart.states:
+            self._add_state(statechart, state_name)
+
+    def context_names(self) -> set[str]:
+        """Name the variables that the preamble stores and those that `setdefault` declares anywhere."""
+        declared = {
+            text
+            for snippet in self.snippets
+            for call in snippet.calls("setdefault")
+            for text in literal_texts(argument(call, 0, "name"))
+        }
+        return declared | {name for name in (self.preamble.stores if self.preamble else ()) if not is_temporary(name)}
+
+    def _add_state(self, statechart: FrozenStatechart, name: str) -> None:
+        state = statechart.state_for(name)
+        place = f"state {name!r}"
+        self._add(self.entries, name, (getattr(state, "on_entry", None), f"{place}, on entry", Kind.ACTION))
+        self._add(self.exits, name, (getattr(state, "on_exit", None), f"{place}, on exit", Kind.ACTION))
+        self._add_conditions(state, name, place)
+        for index, transition in enumerate(statechart.transitions_from(name)):
+            target = f" to {transition.target!r}" if transition.target else ""
+            event = f" on {transition.event!r}" if transition.event else ""
+            where = f"{place}, transition {index + 1}{event}{target}"
+            self._add(self.guards, id(transition), (transition.guard, f"{where}, guard", Kind.GUARD))
+            self._add(self.actions, id(transition), (transition.action, f"{where}, action", Kind.ACTION))
+            self._add_conditions(transition, f"{name}>{index}", where)
+
+    def _add_conditions(self, element: Any, key: str, place: str) -> None:
+        def compiled(conditions: str) -> tuple[Snippet, ...]:
+            texts = getattr(element, conditions, ())
+            snippets = (self._compile(text, f"{place}, {conditions.removesuffix('s')}", Kind.GUARD) for text in texts)
+            return tuple(snippet for snippet in snippets if snippet)
+
+        conditions = Conditions(key, compiled("preconditions"), compiled("postconditions"), compiled("invariants"))
+        if conditions.preconditions or conditions.postconditions or conditions.invariants:
+            self.conditions[id(element)] = conditions
+
+    def _add(self, snippets: dict[_Key, Snippet], key: _Key, code: tuple[str | None, str, Kind]) -> None:
+        snippet = self._compile(*code)
+        if snippet:
+            snippets[key] = snippet
+
+    def _compile(self, text: str | None, place: str, kind: Kind) -> Snippet | None:
+        if not text:
+            return None
+        try:
+            snippet = compile_snippet(text, place, kind, self._functions)
+        except SyntaxError as error:
+            line = f" (line {error.lineno} of it)" if error.lineno else ""
+            raise SetupError(f"{self._name}: {place}: the code doesn't compile{line}: {error.msg}.") from error
+        except ValueError as error:
+            raise SetupError(f"{self._name}: {place}: the code doesn't compile: {error}.") from error
+        self.snippets.append(snippet)
+        return snippet
+
+
+def _named_functions(functions: Functions | ModuleType | None) -> Functions:
+    if functions is None:
+        return {}
+    if isinstance(functions, ModuleType):
+        return {
+            name: value
+            for name, value in vars(functions).items()
+            if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == functions.__name__
+        }
+    return dict(functions)
+
+
+def _functions_text(functions: Functions | ModuleType | None, named: Functions) -> str:
+    """Give the source of the functions: part of what a machine is."""
+    if isinstance(functions, ModuleType):
+        return _source(functions)
+    return "\n".join(_source(named[name]) for name in sorted(named))
+
+
+def _source(function: Callable[..., Any] | ModuleType) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        # Built-in or made at run time: its name is all there is.
+        return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(type(function)))}\n"
+
+
+def _findings(chart: Chart, snippets: list[Snippet]) -> Iterator[str]:
+    """Find what would go wrong when the code runs. Each finding says where, what and what to do."""
+    yield from _name_findings(chart)
+    for snippet in snippets:
+        for finding in _snippet_findings(chart, snippet):
+            yield f"{snippet.place}: {finding}"
+    try:
+        unique_domains(chart.emitted_domains)
+    except ValueError as error:
+        yield str(error)
+
+
+def _name_findings(chart: Chart) -> Iterator[str]:
+    for name in sorted(chart.functions):
+        if name in PROVIDED or name in BUILTINS:
+            yield f"the function {name!r} hides a name that chart code already has; rename it."
+        if name in chart.context_names:
+            yield f"the function {name!r} has the name of a context variable; rename one of them."
+
+
+def _snippet_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
+    own = {*chart.context_names, *chart.functions, *snippet.stores}
+    if snippet.imports:
+        yield "chart code doesn't import; write a function beside the chart that does."
+    for name in sorted(snippet.loads - own):
+        if name in UNAVAILABLE:
+            yield f"{name!r} is not available: {UNAVAILABLE[name]}."
+    for name in sorted(snippet.stores & (PROVIDED | set(chart.functions))):
+        yield f"the code assigns {name!r}, which is provided; choose another name."
+    yield from _kind_findings(chart, snippet)
+    yield from _call_findings(chart, snippet)
+
+
+def _kind_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
+    if snippet.kind is not Kind.ACTION:
+        for name in sorted(snippet.loads & ACTING):
+            yield f"a {snippet.kind} can't use {name!r}; do it on entry, on exit or in an action."
+    lasting = sorted(name for name in snippet.stores if not is_temporary(name))
+    if snippet.kind is Kind.GUARD:
+        for name in (*lasting, *sorted(snippet.loads & {"setdefault"})):
+            yield f"a guard can't change the context, and this one sets {name!r}; do it in an action."
+    if snippet.kind is Kind.ACTION:
+        for name in lasting:
+            if name not in chart.context_names:
+                yield (
+                    f"the code assigns {name!r}, which is no context variable; "
+                    f"name it in the preamble, or call it {'_' + name!r} if it is temporary."
+                )
+
+
+def _call_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
+    for call in snippet.calls("send"):
+        if any(keyword.arg == "delay" for keyword in call.keywords):
+            yield f"`send` with a delay is not available: {UNAVAILABLE['after']}."
+    for call in snippet.calls("active"):
+        for state in literal_texts(argument(call, 0, "name")):
+            if state not in chart.statechart.states:
+                yield f"active({state!r}) asks for a state that the chart does not have; correct the name."

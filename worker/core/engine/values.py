@@ -1,0 +1,105 @@
+"""Values as JSON keeps them: what a machine may put into its context, an emission or its output."""
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, cast
+
+import orjson
+
+_OPTIONS: Final = (
+    orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_SORT_KEYS
+)
+_INTEGER_MIN: Final = -(2**63)
+_INTEGER_MAX: Final = 2**64 - 1
+_DEPTH_MAX: Final = 200
+
+# What JSON text keeps and PostgreSQL's JSONB does not: U+0000 and the sign of a zero.
+_ALTERED_BY_JSONB: Final = re.compile(rb"\\u0000|-0\.0(?![0-9])")
+
+
+def fresh(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a JSON object, keys sorted.
+
+    JSONB keeps no order of keys, so chart code never sees any but this one.
+    """
+    copied: dict[str, Any] = orjson.loads(orjson.dumps(dict(value), option=orjson.OPT_SORT_KEYS))
+    return copied
+
+
+def stored(value: object) -> tuple[Any, int]:
+    """Give what the stored form of a value gives back, and how many bytes it takes.
+
+    Tuples become lists and enum members their values.
+    Raises: ValueError, for what JSON or JSONB can't keep; the text holds no data.
+    """
+    kept = _kept_as_is(value)
+    if kept is not None:
+        return kept
+    plain = _plain(value, 0)
+    return plain, len(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
+
+
+def _kept_as_is(value: object) -> tuple[Any, int] | None:
+    """Take the fast way: what comes back equal from its text needs no closer look."""
+    try:
+        text = orjson.dumps(value, option=_OPTIONS)
+    except TypeError:
+        return None
+    if _ALTERED_BY_JSONB.search(text):
+        return None
+    decoded = orjson.loads(text)
+    return (decoded, len(text)) if decoded == value else None
+
+
+def _plain(value: object, depth: int) -> Any:
+    if depth > _DEPTH_MAX:
+        raise ValueError(f"it is nested deeper than {_DEPTH_MAX} levels")
+    if isinstance(value, Enum):
+        value = value.value
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        return _text(cast("str", value))
+    if kind is int:
+        return _integer(cast("int", value))
+    if kind is float:
+        return _float(cast("float", value))
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
+    raise ValueError(f"a value of type {kind.__name__} is no JSON value")
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a text holds U+0000")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds a lone surrogate") from None
+    return value
+
+
+def _integer(value: int) -> int:
+    if not _INTEGER_MIN <= value <= _INTEGER_MAX:
+        raise ValueError("an integer is beyond 64 bits")
+    return value
+
+
+def _float(value: float) -> float:
+    if not isfinite(value):
+        raise ValueError("a number is not finite")
+    return value or 0.0
+
+
+def _key(key: object) -> str:
+    if type(key) is not str:
+        raise ValueError(f"a key of type {type(key).__name__} is no text")
+    return _text(key)

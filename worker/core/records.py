@@ -1,0 +1,35 @@
+"""A record: what Kafka carries, without Kafka."""
+
+from dataclasses import dataclass
+
+RECORD_OVERHEAD_BYTES = 128
+"""What Kafka adds to one record and its batch, at most."""
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of the input topic. `timestamp` is in milliseconds since the epoch."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record to be published."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    def size(self) -> int:
+        """Bound what the record takes in a broker's log, uncompressed, in bytes."""
+        parts = len(self.key or b"") + len(self.value or b"")
+        return RECORD_OVERHEAD_BYTES + parts + sum(len(name) + len(value or b"") + 8 for name, value in self.headers)

@@ -1,0 +1,101 @@
+"""Turn emitted events and dead letters into records for topics. Pure: the journal keeps what this gives."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.core.codec import ContentMode, EncodedRecord, encode_record
+from worker.core.domains import DEFAULT_DOMAIN
+from worker.core.errors import InvalidSubjectError
+from worker.core.outcomes import DeadLettered, DomainedEvent
+from worker.core.records import Headers, Output, Record
+from worker.core.registry import Registry
+from worker.core.subjects import decode_subject
+from worker.core.texts import clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Name the topics of one deployment, all below one prefix."""
+
+    prefix: str
+
+    @property
+    def input(self) -> str:
+        """Name the topic that the worker reads."""
+        return f"{self.prefix}.input"
+
+    @property
+    def dead_letters(self) -> str:
+        """Name the topic of the records that can't be processed."""
+        return f"{self.prefix}.dlq"
+
+    def domain(self, domain: str) -> str:
+        """Name the topic of a domain's bucket."""
+        return f"{self.prefix}.{domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Route what comes of records: each domain's bucket to its topic, hosted orchestrators' events to the input.
+
+    `group_id` and `version` go into the dead letters' headers.
+    """
+
+    topics: Topics
+    registry: Registry
+    group_id: str
+    version: str
+    content_mode: ContentMode = ContentMode.STRUCTURED
+
+    def outputs(self, emitted: Sequence[DomainedEvent]) -> tuple[Output, ...]:
+        """Give the records of these events, in their order."""
+        return tuple(output for one in emitted for output in self._outputs_of(one))
+
+    def dead_letter(self, record: Record, outcome: DeadLettered, now: int) -> Output:
+        """Keep a record byte for byte, with the reason in added headers. `now` is in milliseconds."""
+        headers = record.headers + self._reason(record, outcome, now)
+        return Output(self.topics.dead_letters, record.key, record.value, headers)
+
+    def dead_letter_without_bytes(self, record: Record, outcome: DeadLettered, now: int) -> Output:
+        """Stand for a record too large for the topic: its bytes stay in the journal, its digest tells them."""
+        digest = hashlib.sha256(record.value or b"").hexdigest().encode()
+        headers = (*self._reason(record, outcome, now), ("dlq-value-sha256", digest))
+        return Output(self.topics.dead_letters, None, None, headers)
+
+    def _reason(self, record: Record, outcome: DeadLettered, now: int) -> Headers:
+        added = {
+            "dlq-reason": outcome.reason.value,
+            "dlq-error-class": outcome.error_name,
+            "dlq-error-message": clean_text(outcome.error_message),
+            "dlq-topic": self.topics.input,
+            "dlq-partition": str(record.partition),
+            "dlq-offset": str(record.offset),
+            "dlq-timestamp": str(record.timestamp),
+            "dlq-consumer-group": self.group_id,
+            "dlq-worker-version": self.version,
+            "dlq-first-failure-time": str(now),
+            "dlq-attempts": "1",
+        }
+        return tuple((name, value.encode()) for name, value in added.items())
+
+    def _outputs_of(self, emitted: DomainedEvent) -> list[Output]:
+        encoded = encode_record(emitted.event, self.content_mode)
+        topics = [self.topics.domain(domain) for domain in emitted.domains]
+        if self._is_for_hosted(emitted):
+            topics.append(self.topics.input)
+        return [_output(topic, encoded) for topic in topics]
+
+    def _is_for_hosted(self, emitted: DomainedEvent) -> bool:
+        """Tell an event that a hosted orchestrator is to consume: `to` is hosted and named by the subject."""
+        event = emitted.event
+        if DEFAULT_DOMAIN not in emitted.domains or event.to is None or not self.registry.hosts(event.to):
+            return False
+        try:
+            return decode_subject(event.subject).name == event.to
+        except InvalidSubjectError:
+            return False
+
+
+def _output(topic: str, encoded: EncodedRecord) -> Output:
+    return Output(topic, encoded.key, encoded.value, encoded.headers)

@@ -1,0 +1,143 @@
+"""Schemas: what data has to look like, and what it looks like once validated.
+
+A schema is a Pydantic model, or any type that Pydantic knows whose values are JSON objects.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import AllowInfNan, BaseModel, Field, Strict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import ErrorDetails, PydanticSerializationError
+
+from worker.core.errors import InvalidDataError, SetupError
+from worker.core.json import dumps
+
+Number = Annotated[int, Strict()] | Annotated[float, Strict(), AllowInfNan(allow_inf_nan=False)]
+"""A JSON number that stays what it is: 1 is an integer, 1.5 a float; no boolean, no text."""
+
+_FAULTS_MAX: Final = 20
+
+# These texts are written by whoever wrote the model, and may quote the data.
+_OWN_TEXTS: Final = frozenset(("value_error", "assertion_error"))
+
+
+class Schema:
+    """Validate data strictly and give it back as plain JSON.
+
+    Defaults are filled in, unlisted keys are treated as the model's `extra` says, keys have their wire names
+    (aliases). A field that may be absent, and then stays absent, is declared with Pydantic's `MISSING`.
+    """
+
+    __slots__ = ("_adapter", "name")
+
+    def __init__(self, declared: Any) -> None:
+        self.name: str = getattr(declared, "__name__", str(declared))
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(declared)
+        except PydanticUserError as error:
+            raise SetupError(
+                f"Pydantic makes no schema of {self.name}; expected a class derived from BaseModel: {error.message}"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"Schema({self.name})"
+
+    def validate(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the validated data as JSON values; integers stay integers. Raises: InvalidDataError."""
+        try:
+            raw = dumps(data)
+        except ValueError as error:
+            raise InvalidDataError(f"The data for {self.name} is no JSON: {error}", [()]) from error
+        plain = self._validated(raw, data)
+        if not isinstance(plain, dict):
+            raise InvalidDataError(f"The data for {self.name} is no object.", [()])
+        return _with_integers(plain, data)
+
+    def is_valid(self, data: Mapping[str, Any]) -> bool:
+        """Tell whether the data fits."""
+        try:
+            self.validate(data)
+        except InvalidDataError:
+            return False
+        return True
+
+    def json_schema(self) -> dict[str, Any]:
+        """Give the JSON Schema (2020-12) of what is accepted."""
+        return self._adapter.json_schema()
+
+    def _validated(self, raw: bytes, data: Mapping[str, Any]) -> Any:
+        # JSON mode reads dates, UUIDs and the like from their texts; strict still means that "5" is no number.
+        try:
+            value = self._adapter.validate_json(raw, strict=True)
+            return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
+        except ValidationError as error:
+            raise _invalid(self.name, error, data) from error
+        except PydanticSerializationError as error:
+            raise InvalidDataError(f"The data for {self.name} can't be written as JSON.", [()]) from error
+        except Exception as error:
+            # A check that the model brings may raise anything.
+            raise InvalidDataError(f"A check of {self.name} raised {type(error).__name__}.", [()]) from error
+
+
+class SystemErrorData(BaseModel):
+    """Say what failed; the data of every system error event."""
+
+    error_name: Annotated[str, Field(alias="errorName")]
+    error_message: Annotated[str, Field(alias="errorMessage")]
+    error_stack: Annotated[str | None, Field(alias="errorStack")]
+
+
+SYSTEM_ERROR_SCHEMA: Final = Schema(SystemErrorData)
+
+
+def _invalid(name: str, error: ValidationError, data: Mapping[str, Any]) -> InvalidDataError:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    placed = [(_place(fault, data), _text(fault)) for fault in faults[:_FAULTS_MAX]]
+    paths = dict.fromkeys(path for path, _ in placed)
+    texts = dict.fromkeys(f"{'/'.join(map(str, path)) or 'the whole'}: {text}" for path, text in placed)
+    more = len(faults) - len(placed)
+    return InvalidDataError(
+        f"The data does not fit {name}: {'; '.join(texts)}{f'; and {more} more' if more else ''}.", list(paths)
+    )
+
+
+def _text(fault: ErrorDetails) -> str:
+    return "refused by a check of the model" if fault["type"] in _OWN_TEXTS else fault["msg"]
+
+
+def _place(fault: ErrorDetails, data: Any) -> tuple[str | int, ...]:
+    """Follow the fault's location through the data, leaving out the branches of unions that Pydantic adds."""
+    place: list[str | int] = []
+    here = data
+    for step in fault["loc"]:
+        if _leads_on(here, step):
+            here = here[step]
+            place.append(step)
+        elif fault["type"] == "missing" and step == fault["loc"][-1]:
+            place.append(step)
+    return tuple(place)
+
+
+def _leads_on(container: object, step: str | int) -> bool:
+    if isinstance(container, (list, tuple)):
+        return isinstance(step, int) and step < len(container)
+    return isinstance(container, Mapping) and step in container
+
+
+def _with_integers(validated: dict[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Put back the integers that a `float` field made floats of: a double does not keep all of them."""
+    for key, value in validated.items():
+        if key in data:
+            validated[key] = _with_integer(value, data[key])
+    return validated
+
+
+def _with_integer(validated: Any, given: object) -> Any:
+    if isinstance(validated, float) and isinstance(given, int) and not isinstance(given, bool):
+        return given
+    if isinstance(validated, dict) and isinstance(given, Mapping):
+        return _with_integers(validated, given)
+    if isinstance(validated, list) and isinstance(given, (list, tuple)) and len(validated) == len(given):
+        return [_with_integer(item, original) for item, original in zip(validated, given, strict=True)]
+    return validated

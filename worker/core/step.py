@@ -1,0 +1,235 @@
+"""One step: what one event does to one instance. Pure: time, ids and what is stored are arguments.
+
+The checks stand in the order in which they decide; the first that fails gives the outcome.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.core.bounds import DEFAULT_BOUNDS, Bounds
+from worker.core.contracts import WILDCARD_VERSION, parse_dataschema
+from worker.core.digests import DerivedIds, content_digest
+from worker.core.emissions import Cause, completion_event, emitted_events, system_error_event
+from worker.core.engine.api import StepInput, StepResult
+from worker.core.errors import ExecutionFailure, InvalidDataError
+from worker.core.events import Event
+from worker.core.instances import Instance, Status
+from worker.core.machines import MachineInput
+from worker.core.outcomes import (
+    Advanced,
+    DeadLettered,
+    DeadLetterReason,
+    Duplicate,
+    Failed,
+    Ignored,
+    IgnoredReason,
+    Outcome,
+    Unexpected,
+)
+from worker.core.registry import Hosted, Registry
+from worker.core.subjects import SubjectContent
+from worker.core.texts import clean_text
+from worker.core.times import to_datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What all steps of one orchestrator share."""
+
+    registry: Registry
+    executionunits: float | None = None
+    error_stacks: bool = False
+    bounds: Bounds = DEFAULT_BOUNDS
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """One event and what is known when it arrives.
+
+    `seen` is the content digest of an event consumed earlier under the same subject, source and id.
+    `now` is in milliseconds since the epoch (`worker.core.times.step_time`).
+    """
+
+    event: Event
+    subject: SubjectContent
+    instance: Instance | None
+    seen: bytes | None
+    now: int
+
+
+def run_step(host: Host, request: StepRequest) -> Outcome:
+    """Run one event against one instance and tell what came of it."""
+    early = _decided_without_machine(host.registry, request)
+    if early is not None:
+        return early
+    version = request.instance.version if request.instance else request.subject.version
+    hosted = host.registry.resolve(request.subject.name, version)
+    if hosted is None:
+        return _no_machine(request.subject.name, version)
+    accepted = hosted.machine.inputs.get(request.event.type)
+    if accepted is None:
+        return _no_contract(host.registry, request.event)
+    return _run(host, hosted, accepted, request)
+
+
+def _decided_without_machine(registry: Registry, request: StepRequest) -> Outcome | None:
+    event, instance = request.event, request.instance
+    if not registry.hosts(request.subject.name):
+        return Ignored(IgnoredReason.NOT_HOSTED)
+    if request.seen is not None:
+        return Duplicate() if request.seen == content_digest(event) else _id_conflict()
+    starts = event.type == request.subject.name
+    if instance is None:
+        return None if starts else _no_instance()
+    if starts:
+        return Duplicate() if event.id == instance.init_event_id else _already_started()
+    if instance.status is not Status.ACTIVE:
+        return Ignored(IgnoredReason.ENDED)
+    return None
+
+
+def failed_step(host: Host, request: StepRequest, failure: ExecutionFailure) -> Failed:
+    """Make of a step a failed one, for a reason found after it: what it emitted can't be published, say.
+
+    The machine must be hosted.
+    """
+    version = request.instance.version if request.instance else request.subject.version
+    hosted = host.registry.resolve(request.subject.name, version)
+    assert hosted is not None
+    return _failed(host, _cause(host, hosted, request, None), request, failure)
+
+
+def _run(host: Host, hosted: Hosted, accepted: MachineInput, request: StepRequest) -> Outcome:
+    data: Mapping[str, Any] | None = None
+    try:
+        data = _accepted_data(accepted, request)
+        cause = _cause(host, hosted, request, data)
+        result = _run_program(host, hosted, request, cause.ids, data)
+        if not result.expected and request.instance is not None:
+            return Unexpected(request.instance, hosted.program.expected(request.instance.snapshot))
+        emitted = emitted_events(cause, result.emissions)
+        if result.done:
+            emitted += (completion_event(cause, result.snapshot.output, len(emitted)),)
+        return Advanced(request.instance, _next_instance(request, hosted, cause, result), emitted)
+    except ExecutionFailure as failure:
+        return _failed(host, _cause(host, hosted, request, data), request, failure)
+
+
+def _run_program(
+    host: Host, hosted: Hosted, request: StepRequest, ids: DerivedIds, data: Mapping[str, Any]
+) -> StepResult:
+    step = StepInput(
+        event=request.event,
+        data=data,
+        subject=request.event.subject,
+        now=to_datetime(request.now),
+        new_id=ids.new_id,
+        bounds=host.bounds,
+    )
+    if request.instance is None:
+        return hosted.program.start(step)
+    return hosted.program.resume(request.instance.snapshot, step)
+
+
+def _accepted_data(accepted: MachineInput, request: StepRequest) -> Mapping[str, Any]:
+    """Hold the event against the contract that emits its type."""
+    head = "Input validation failed - Event data does not meet contract requirements: "
+    named = parse_dataschema(request.event.dataschema) if request.event.dataschema else None
+    contract = accepted.contract
+    role = "self" if request.event.type == request.subject.name else "service"
+    against = f"Event(dataschema='{request.event.dataschema}', type='{request.event.type}')"
+    if named and named[0] != contract.uri:
+        ours = f"{role} Contract(uri='{contract.uri}', type='{contract.type}')"
+        raise ExecutionFailure("ContractViolation", f"{head}Contract URI mismatch: {ours} does not match {against}")
+    if named and named[1] not in (contract.version, WILDCARD_VERSION):
+        ours = f"{role} Contract(version='{contract.version}', type='{contract.type}', uri={contract.uri})"
+        raise ExecutionFailure("ContractViolation", f"{head}Contract version mismatch: {ours} does not match {against}")
+    try:
+        return accepted.schema.validate(request.event.data)
+    except InvalidDataError as error:
+        raise ExecutionFailure("ContractViolation", f"{head}{error}") from error
+
+
+def _parent_subject(request: StepRequest, data: Mapping[str, Any] | None) -> str | None:
+    """Give the parent's subject: kept since the start, or named by the init event, even one that fails."""
+    if request.instance is not None:
+        return request.instance.parent_subject
+    named = (request.event.data if data is None else data).get("parentSubject$$")
+    return named if isinstance(named, str) and named else None
+
+
+def _cause(host: Host, hosted: Hosted, request: StepRequest, data: Mapping[str, Any] | None) -> Cause:
+    machine = hosted.machine
+    units = host.executionunits if machine.executionunits is None else machine.executionunits
+    return Cause(
+        event=request.event,
+        subject=request.subject,
+        parent_subject=_parent_subject(request, data),
+        machine=machine,
+        executionunits=units,
+        ids=DerivedIds(request.event),
+        now=request.now,
+    )
+
+
+def _next_instance(request: StepRequest, hosted: Hosted, cause: Cause, result: StepResult) -> Instance:
+    status = Status.DONE if result.done else Status.ACTIVE
+    if request.instance is not None:
+        return replace(
+            request.instance,
+            status=status,
+            snapshot=result.snapshot,
+            now=request.now,
+            revision=request.instance.revision + 1,
+        )
+    return Instance(
+        subject=request.event.subject,
+        source=hosted.machine.source,
+        version=hosted.machine.version,
+        status=status,
+        snapshot=result.snapshot,
+        init_event_id=request.event.id,
+        parent_subject=cause.parent_subject,
+        now=request.now,
+        revision=1,
+    )
+
+
+def _failed(host: Host, cause: Cause, request: StepRequest, failure: ExecutionFailure) -> Failed:
+    data = {
+        "errorName": failure.name,
+        "errorMessage": clean_text(failure.message),
+        "errorStack": clean_text(failure.stack) if host.error_stacks and failure.stack else None,
+    }
+    return Failed(request.instance, system_error_event(cause, data), failure.name, failure.message)
+
+
+def _no_instance() -> DeadLettered:
+    text = "no instance has this subject and the event does not start one; was its init event lost or dead-lettered?"
+    return DeadLettered(DeadLetterReason.NO_INSTANCE, "NoInstance", text)
+
+
+def _already_started() -> DeadLettered:
+    text = "an init event with a new id for an instance that exists; start another execution with a new subject"
+    return DeadLettered(DeadLetterReason.ALREADY_STARTED, "AlreadyStarted", text)
+
+
+def _id_conflict() -> DeadLettered:
+    text = "an event with this subject, source and id was consumed with other content; ids must not be used twice"
+    return DeadLettered(DeadLetterReason.ID_CONFLICT, "IdConflict", text)
+
+
+def _no_machine(source: str, version: str) -> DeadLettered:
+    text = (
+        "Machine resolution failed: No machine found matching orchestrator "
+        f"name='{source}' and version='{version}'. Deploy that version or correct the subject."
+    )
+    return DeadLettered(DeadLetterReason.NO_MACHINE, "ConfigViolation", text)
+
+
+def _no_contract(registry: Registry, event: Event) -> Outcome:
+    if event.to is not None and not registry.hosts(event.to):
+        return Ignored(IgnoredReason.FOREIGN)
+    text = "Contract validation failed - Event does not match any registered contract schemas in the machine"
+    return DeadLettered(DeadLetterReason.NO_CONTRACT, "ConfigViolation", f"{text} (type {event.type!r})")

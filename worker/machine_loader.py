@@ -1,0 +1,103 @@
+"""Load the machines that the packages named in `WORKER_MACHINES` set up."""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from worker.core.errors import SetupError
+from worker.core.machines import Machine
+
+EXAMPLES_PACKAGE = "machines"
+"""The package that the wheel brings as `worker.examples.machines`, for who has none of that name."""
+
+_EXAMPLES = "worker.examples.machines"
+
+
+def load_machines(packages: Sequence[str], directory: Path) -> tuple[Machine, ...]:
+    """Import the packages, looked up from `directory` first, and give the machines in them.
+
+    A machine is what a module of the package, at any depth, calls `machine`, or has in a list called `machines`.
+    They come in the order of the packages and of their modules' names, each once.
+    Raises: SetupError.
+    """
+    found = {id(machine): machine for package in packages for machine in _machines_of(package, directory)}
+    return tuple(found.values())
+
+
+def _machines_of(package: str, directory: Path) -> list[Machine]:
+    machines = [machine for module in _modules(package, directory) for machine in _declared(module)]
+    if not machines:
+        raise SetupError(
+            f"The package {package!r} of WORKER_MACHINES has no machine; "
+            "a module of it must call setup_machine(...) and name the result `machine`."
+        )
+    return machines
+
+
+def _declared(module: ModuleType) -> Iterator[Machine]:
+    candidates = [getattr(module, "machine", None)]
+    listed = getattr(module, "machines", None)
+    if isinstance(listed, (list, tuple)):
+        candidates.extend(listed)
+    yield from (candidate for candidate in candidates if isinstance(candidate, Machine))
+
+
+def _modules(package: str, directory: Path) -> Iterator[ModuleType]:
+    root = _imported(_located(package, directory))
+    yield root
+    if not hasattr(root, "__path__"):
+        return
+    for name in sorted(_names_below(root)):
+        yield _imported(name)
+
+
+def _names_below(package: ModuleType) -> Iterator[str]:
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name.rpartition(".")[2].startswith("test_"):
+            continue
+        if found.ispkg:
+            yield from _names_below(_imported(found.name))
+        yield found.name
+
+
+def _located(package: str, directory: Path) -> str:
+    """Make the package importable from the directory, or name the examples in its place."""
+    folder = str(directory.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+        importlib.invalidate_caches()
+    if package == EXAMPLES_PACKAGE and not _is_importable(package) and _is_importable(_EXAMPLES):
+        return _EXAMPLES
+    return package
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except SetupError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise SetupError(
+                f"The package {name!r} of WORKER_MACHINES is not found, neither below the working directory nor among "
+                "the installed packages; start the worker where its folder is, or correct the name."
+            ) from error
+        raise SetupError(_failed(name, error)) from error
+    except Exception as error:
+        # Whatever a user's module raises: the start stops with one text.
+        raise SetupError(_failed(name, error)) from error
+
+
+def _failed(name: str, error: Exception) -> str:
+    return f"The module {name!r} can't be imported: {type(error).__name__}: {error}. Correct it and start again."

@@ -1,0 +1,258 @@
+"""What the runtime asks of Kafka and PostgreSQL.
+
+All calls block on the calling thread, which is the worker's one thread, and have a bound in time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.core.instances import Instance
+from worker.core.records import Output, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One partition's row: everything below `next_offset` is applied, below `published_offset` published."""
+
+    partition: int
+    topic_id: str
+    next_offset: int
+    published_offset: int
+    owner: str | None
+    transactional_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who takes partitions: the process's random token and its producer's transactional id."""
+
+    owner: str
+    transactional_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """What is kept of one consumed record, whatever its outcome.
+
+    `key` and `content_digest` are there if the record is an event; `consumed` rows are what duplicates are told by.
+    `outputs` are published from here if the process dies before it could.
+    """
+
+    record: Record
+    outcome: str
+    now: int
+    consumed: bool = False
+    subject_digest: bytes | None = None
+    event_key: int | None = None
+    event_source: str | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    content_digest: bytes | None = None
+    reason: str | None = None
+    error_name: str | None = None
+    error_message: str | None = None
+    states_before: tuple[str, ...] | None = None
+    states_after: tuple[str, ...] | None = None
+    revision: int | None = None
+    definition_hash: bytes | None = None
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a batch reads: instances by digest, consumed events by key, under the digests' locks."""
+
+    next_offsets: Mapping[int, int]
+    digests: Sequence[bytes]
+    event_keys: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One event consumed earlier, as the journal knows it."""
+
+    subject_digest: bytes
+    source: str
+    id: str
+    content_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a batch read: instances by subject digest, and the events with a wanted key."""
+
+    instances: Mapping[bytes, Instance]
+    seen: Sequence[Seen]
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What a batch writes, by subject digest. The third of `changed` is the revision that the row must still have."""
+
+    created: Sequence[tuple[bytes, Instance]]
+    changed: Sequence[tuple[bytes, Instance, int]]
+    journal: Sequence[JournalRow]
+    next_offsets: Mapping[int, int]
+    published_offsets: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """Outputs of one journalled record, in offset order."""
+
+    partition: int
+    offset: int
+    outputs: tuple[Output, ...]
+
+
+class DatabaseUnavailable(Exception):
+    """The database can't be reached, timed out, or asked to try again; nothing of the call is known to be done."""
+
+
+class PositionMoved(Exception):
+    """A position row isn't as this worker left it: another one took the partition."""
+
+
+class RevisionMismatch(Exception):
+    """An instance changed under its lock: an alarm, since that must not happen."""
+
+
+class Database(Protocol):
+    """Keep positions, instances and the journal."""
+
+    def position(self, partition: int) -> Position | None:
+        """Read a partition's row. Raises: DatabaseUnavailable."""
+        ...
+
+    def insert_position(self, position: Position) -> None:
+        """Begin a partition. Raises: DatabaseUnavailable, PositionMoved if a row is there already."""
+        ...
+
+    def claim(self, partition: int, found: Position, claim: Claim) -> Position:
+        """Put `claim` into the row if it still is as `found`; end a dead owner's session that holds it.
+
+        Raises: DatabaseUnavailable, PositionMoved.
+        """
+        ...
+
+    def release(self, owner: str, published_offsets: Mapping[int, int]) -> None:
+        """Give rows of this owner back, with what is published. Raises: DatabaseUnavailable."""
+        ...
+
+    def unpublished(self, partition: int, start: int, end: int) -> Sequence[Unpublished]:
+        """Read the outputs of [start, end) in offset order, at most two batches. Raises: DatabaseUnavailable."""
+        ...
+
+    def begin(self, owner: str, wanted: Wanted) -> Found:
+        """Open the batch's transaction, check its positions, take its locks and read, in one round trip.
+
+        Raises: DatabaseUnavailable, PositionMoved; the transaction is rolled back then.
+        """
+        ...
+
+    def commit(self, writes: Writes) -> None:
+        """Write and COMMIT the open transaction. Raises: DatabaseUnavailable (its fate may be unknown), RevisionMismatch."""
+        ...
+
+    def roll_back(self) -> None:
+        """Drop the open transaction, if there is one; never fails."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; never fails."""
+        ...
+
+
+class KafkaUnavailable(Exception):
+    """Kafka can't be reached or timed out; to be tried again."""
+
+
+class KafkaFatal(Exception):
+    """The client can't go on in this process; a restart may."""
+
+
+class OffsetUnavailable(Exception):
+    """The topic does not have the offset that was to be read next."""
+
+    def __init__(self, partition: int, message: str) -> None:
+        super().__init__(message)
+        self.partition = partition
+
+
+class PublicationUnknown(Exception):
+    """A Kafka transaction did not end in a known commit."""
+
+
+class Rebalances(Protocol):
+    """What the consumer tells of its partitions, on the thread that polls. Lists are deltas."""
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Own these from now on; they are paused until the runtime goes on at an offset."""
+        ...
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Give these back in order; the group waits for the return."""
+        ...
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Know that these are another's already."""
+        ...
+
+
+class Consumer(Protocol):
+    """Read the input topic as a member of the consumer group."""
+
+    def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
+        """Wait for a first record, then give what is there. Serves rebalances.
+
+        Raises: KafkaUnavailable, KafkaFatal, OffsetUnavailable.
+        """
+        ...
+
+    def go_on(self, partition: int, offset: int) -> None:
+        """Read this partition from this offset."""
+        ...
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Stop reading these."""
+        ...
+
+    def committed(self, partition: int) -> int | None:
+        """Read the group's stable committed offset. Raises: KafkaUnavailable."""
+        ...
+
+    def first_offset(self, partition: int) -> int:
+        """Read the first offset that the topic still has. Raises: KafkaUnavailable."""
+        ...
+
+    def topic_id(self) -> str:
+        """Give the identity of the input topic as it is now. Raises: KafkaUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group; serves revokes."""
+        ...
+
+
+class Publisher(Protocol):
+    """Publish outputs and offsets in one Kafka transaction."""
+
+    def publish(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
+        """Publish all or nothing. Raises: PublicationUnknown."""
+        ...
+
+    def replace(self) -> None:
+        """Put a fresh producer in place under the same transactional id, which ends whatever was open.
+
+        Raises: KafkaUnavailable.
+        """
+        ...
+
+    def fence(self, transactional_id: str) -> None:
+        """End another producer's open transaction and fence it for good. Raises: KafkaUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Drop the producer; never fails."""
+        ...

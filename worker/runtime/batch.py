@@ -1,0 +1,265 @@
+"""One batch: records in, everything that PostgreSQL is to keep and Kafka to publish out.
+
+Decoding needs nothing but the records; the steps need what the batch read under its locks. Neither does I/O.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, assert_never
+
+import structlog
+
+from worker.core.codec import decode_record
+from worker.core.digests import content_digest, event_key, subject_digest
+from worker.core.errors import ExecutionFailure, InvalidEventError, InvalidSubjectError
+from worker.core.events import Event
+from worker.core.instances import Instance
+from worker.core.outcomes import (
+    Advanced,
+    DeadLettered,
+    DeadLetterReason,
+    Duplicate,
+    Failed,
+    Ignored,
+    Outcome,
+    Unexpected,
+)
+from worker.core.records import Output, Record
+from worker.core.routing import Router
+from worker.core.step import Host, StepRequest, failed_step, run_step
+from worker.core.subjects import SubjectContent, decode_subject
+from worker.core.texts import clean_text
+from worker.core.times import step_time
+from worker.ports import Found, JournalRow, Wanted, Writes
+from worker.runtime.stages import Stages
+
+_LOG = structlog.get_logger("worker.batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A record that is an event of an instance."""
+
+    record: Record
+    event: Event
+    subject: SubjectContent
+    digest: bytes
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that is no event, or whose subject can't be decoded."""
+
+    record: Record
+    event: Event | None
+    outcome: DeadLettered
+
+
+Decoded = Addressed | Broken
+
+
+def decode(record: Record) -> Decoded:
+    """Decode a record as far as it goes."""
+    try:
+        event = decode_record(record.value, record.headers)
+    except InvalidEventError as error:
+        return Broken(record, None, DeadLettered(DeadLetterReason.INVALID_EVENT, type(error).__name__, str(error)))
+    try:
+        subject = decode_subject(event.subject)
+    except InvalidSubjectError as error:
+        return Broken(record, event, DeadLettered(DeadLetterReason.INVALID_SUBJECT, type(error).__name__, str(error)))
+    return Addressed(record, event, subject, subject_digest(event.subject), event_key(event))
+
+
+def wanted(decoded: Sequence[Decoded], next_offsets: Mapping[int, int]) -> Wanted:
+    """Say what a batch has to lock and read."""
+    addressed = [one for one in decoded if isinstance(one, Addressed)]
+    return Wanted(
+        next_offsets=next_offsets,
+        digests=list({one.digest: None for one in addressed}),
+        event_keys=list({one.key: None for one in addressed}),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the brokers take: the largest record of each topic, in bytes. A topic that is not here does not exist."""
+
+    record_bytes_max: Mapping[str, int]
+
+    def refusal(self, outputs: Sequence[Output]) -> DeadLettered | ExecutionFailure | None:
+        """Say why these outputs can't be published, if they can't."""
+        for output in outputs:
+            limit = self.record_bytes_max.get(output.topic)
+            if limit is None:
+                text = f"topic {output.topic} does not exist; create it, then redrive the dead letter"
+                return DeadLettered(DeadLetterReason.NO_TOPIC, "NoTopic", text)
+            size = output.size()
+            if size > limit:
+                text = f"an emitted event of {size} bytes is too large for topic {output.topic}, which takes {limit}"
+                return ExecutionFailure("EventTooLarge", text)
+        return None
+
+
+@dataclass(slots=True)
+class Run:
+    """The steps of one batch, over what it read. `run` goes record by record, in partition and offset order."""
+
+    host: Host
+    router: Router
+    limits: Limits
+    clock_ms: int
+    found: Found
+    stages: Stages
+    _instances: dict[bytes, Instance] = field(default_factory=dict)
+    _seen: dict[tuple[bytes, str, str], bytes] = field(default_factory=dict)
+    _journal: list[JournalRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._instances.update(self.found.instances)
+        self._seen.update({(one.subject_digest, one.source, one.id): one.content_digest for one in self.found.seen})
+
+    def run(self, decoded: Sequence[Decoded]) -> None:
+        """Run all records of the batch."""
+        for one in decoded:
+            match one:
+                case Broken():
+                    self._dead_letter(one.record, one.outcome, self._identity(one))
+                case Addressed():
+                    self._step(one)
+                case _:
+                    assert_never(one)
+
+    def writes(self, next_offsets: Mapping[int, int], published_offsets: Mapping[int, int]) -> Writes:
+        """Give what PostgreSQL is to keep."""
+        before = self.found.instances
+        after = [(digest, one) for digest, one in self._instances.items() if one is not before.get(digest)]
+        return Writes(
+            created=[(digest, one) for digest, one in after if digest not in before],
+            changed=[(digest, one, before[digest].revision) for digest, one in after if digest in before],
+            journal=self._journal,
+            next_offsets=next_offsets,
+            published_offsets=published_offsets,
+        )
+
+    def outputs(self) -> list[Output]:
+        """Give what Kafka is to publish, in the order of the records."""
+        return [output for row in self._journal for output in row.outputs]
+
+    def _step(self, one: Addressed) -> None:
+        instance = self._instances.get(one.digest)
+        identity = (one.digest, one.event.source, one.event.id)
+        now = step_time(one.record.timestamp, self.clock_ms, instance.now if instance else None)
+        request = StepRequest(one.event, one.subject, instance, self._seen.get(identity), now)
+        begun = perf_counter()
+        outcome = self._outcome(request)
+        stepped = perf_counter()
+        outcome, outputs = self._publishable(request, outcome)
+        self.stages.seconds["step"] += stepped - begun
+        self.stages.seconds["encode"] += perf_counter() - stepped
+        self._keep(one, request, outcome, outputs)
+
+    def _outcome(self, request: StepRequest) -> Outcome:
+        try:
+            return run_step(self.host, request)
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours must not stop the partition; the record is kept, and redriven once it is mended.
+            _LOG.exception("step_fault")
+            return DeadLettered(DeadLetterReason.STEP_FAULT, type(error).__name__, "the step itself failed")
+
+    def _publishable(self, request: StepRequest, outcome: Outcome) -> tuple[Outcome, tuple[Output, ...]]:
+        outputs = self._outputs(outcome)
+        refusal = self.limits.refusal(outputs)
+        if isinstance(refusal, ExecutionFailure):
+            outcome = failed_step(self.host, request, refusal)
+            outputs = self._outputs(outcome)
+            refusal = self.limits.refusal(outputs)
+        if refusal is None:
+            return outcome, outputs
+        if isinstance(refusal, DeadLettered):
+            return refusal, ()
+        return DeadLettered(DeadLetterReason.NO_TOPIC, refusal.name, refusal.message), ()
+
+    def _outputs(self, outcome: Outcome) -> tuple[Output, ...]:
+        match outcome:
+            case Advanced():
+                return self.router.outputs(outcome.emitted)
+            case Failed():
+                return self.router.outputs((outcome.emitted,))
+            case Unexpected() | Duplicate() | Ignored() | DeadLettered():
+                return ()
+            case _:
+                assert_never(outcome)
+
+    def _keep(self, one: Addressed, request: StepRequest, outcome: Outcome, outputs: tuple[Output, ...]) -> None:
+        if isinstance(outcome, DeadLettered):
+            self._dead_letter(one.record, outcome, self._identity(one))
+            return
+        known = self._identity(one) | _told(outcome)
+        if request.instance:
+            known["states_before"] = request.instance.snapshot.configuration
+        if isinstance(outcome, Advanced):
+            self._instances[one.digest] = outcome.instance
+            known["definition_hash"] = self._definition_hash(outcome.instance)
+        consumed = isinstance(outcome, CONSUMING)
+        if consumed:
+            self._seen[one.digest, one.event.source, one.event.id] = known["content_digest"]
+        self._add(one.record, now=request.now, consumed=consumed, outputs=outputs, **known)
+
+    def _dead_letter(self, record: Record, outcome: DeadLettered, identity: dict[str, Any]) -> None:
+        dead_letter = self.router.dead_letter(record, outcome, self.clock_ms)
+        if self.limits.refusal((dead_letter,)) is not None:
+            dead_letter = self.router.dead_letter_without_bytes(record, outcome, self.clock_ms)
+        self._add(
+            record,
+            outcome="dead_lettered",
+            now=self.clock_ms,
+            reason=outcome.reason.value,
+            error_name=outcome.error_name,
+            error_message=clean_text(outcome.error_message),
+            outputs=(dead_letter,),
+            **identity,
+        )
+
+    def _identity(self, one: Decoded) -> dict[str, Any]:
+        """Give what the journal keeps to find an event by."""
+        if one.event is None:
+            return {}
+        known: dict[str, Any] = {"event_source": one.event.source, "event_id": one.event.id, "event_type": one.event.type}
+        if isinstance(one, Addressed):
+            digests = {"subject_digest": one.digest, "event_key": one.key}
+            known |= digests | {"content_digest": content_digest(one.event)}
+        return known
+
+    def _definition_hash(self, instance: Instance) -> bytes | None:
+        hosted = self.host.registry.resolve(instance.source, instance.version)
+        return hosted.machine.definition_hash if hosted else None
+
+    def _add(self, record: Record, *, outcome: str, **known: Any) -> None:
+        self._journal.append(JournalRow(record=record, outcome=outcome, **known))
+        self.stages.counts[outcome] += 1
+
+
+CONSUMING = (Advanced, Unexpected, Failed)
+"""The outcomes that make a second coming of the event a duplicate."""
+
+
+def _told(outcome: Advanced | Unexpected | Failed | Duplicate | Ignored) -> dict[str, Any]:
+    """Give what the journal tells of an outcome."""
+    match outcome:
+        case Advanced(instance=instance):
+            after = instance.snapshot.configuration
+            return {"outcome": "advanced", "states_after": after, "revision": instance.revision}
+        case Unexpected(expected=expected):
+            text = f"nothing waits for this event; expected: {', '.join(expected) or 'none'}"
+            return {"outcome": "unexpected", "error_message": clean_text(text)}
+        case Failed(error_name=name, error_message=text):
+            return {"outcome": "failed", "error_name": name, "error_message": clean_text(text)}
+        case Duplicate():
+            return {"outcome": "duplicate"}
+        case Ignored(reason=reason):
+            return {"outcome": "ignored", "reason": reason.value}
+        case _:
+            assert_never(outcome)
