@@ -65,10 +65,19 @@ class Order:
             "currency": "EUR",
             "items": [{"sku": "book-1", "qty": 2}, {"sku": "pen-7", "qty": 1}],
         }
-        inventory, approval, payment = "#/services/inventory/1.0.0", "#/services/approval/1.0.0", "#/services/payment/1.0.0"
+        inventory, approval, payment = (
+            "#/services/inventory/1.0.0",
+            "#/services/approval/1.0.0",
+            "#/services/payment/1.0.0",
+        )
         return (
             (SOURCE, CLIENT, "#/machines/order/1.0.0", order),
-            ("evt.inventory.reserve.success", "com.inventory.reserve", inventory, {"total": 99.5, "warehouse": "north"}),
+            (
+                "evt.inventory.reserve.success",
+                "com.inventory.reserve",
+                inventory,
+                {"total": 99.5, "warehouse": "north"},
+            ),
             ("evt.approval.request.success", "com.approval.request", approval, {"approved": True, "by": "grace"}),
             ("evt.payment.charge.success", "com.payment.charge", payment, {"charge_id": f"charge-{self.number}"}),
         )

@@ -27,7 +27,7 @@ from worker.core.registry import Registry
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
 from worker.machine_loader import load_machines
-from worker.ports import Claim, Consumer, DatabaseUnavailable, KafkaUnavailable, Rebalances
+from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable
 from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
 from worker.settings import Settings
@@ -118,16 +118,8 @@ def _build(deployment: Deployment) -> Worker:
     claim = _new_claim()
     database = _database(deployment, admin.cluster_id(), claim)
     topic = InputTopic(deployment.topics.input, settings.group_id)
-    consumers: list[KafkaConsumer] = []
-
-    def make_consumer(rebalances: Rebalances) -> Consumer:
-        consumer = KafkaConsumer(deployment.kafka, topic, rebalances, lambda: admin.topic_id(topic.name))
-        consumers.append(consumer)
-        return consumer
-
-    publisher = KafkaPublisher(
-        deployment.kafka, claim.transactional_id, topic.name, lambda: consumers[0].group_metadata()
-    )
+    consumer = KafkaConsumer(deployment.kafka, topic, admin)
+    publisher = KafkaPublisher(deployment.kafka, claim.transactional_id, topic.name, consumer.group_metadata)
     return Worker(
         Parts(
             host=Host(deployment.registry, settings.executionunits, settings.error_stacks),
@@ -141,7 +133,7 @@ def _build(deployment: Deployment) -> Worker:
             limits=Limits(admin.record_bytes_max(deployment.topic_names())),
             database=database,
             publisher=publisher,
-            make_consumer=make_consumer,
+            consumer=consumer,
             clock=SystemClock(),
             claim=claim,
             housekeep=lambda: _keep_days(database, settings.journal_days),

@@ -106,8 +106,25 @@ class Unpublished:
     outputs: tuple[Output, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What Kafka says of a partition.
+
+    `committed` is the group's stable committed offset, `first_offset` the first that the topic still has,
+    `topic_id` the topic's identity: one made anew has another.
+    """
+
+    committed: int | None
+    first_offset: int
+    topic_id: str
+
+
 class DatabaseUnavailable(Exception):
     """The database can't be reached, timed out, or asked to try again; nothing of the call is known to be done."""
+
+
+class DatabaseRefused(Exception):
+    """PostgreSQL refused a statement for what it says or holds: trying again would not help."""
 
 
 class PositionMoved(Exception):
@@ -121,16 +138,19 @@ class RevisionMismatch(Exception):
 class Database(Protocol):
     """Keep positions, instances and the journal."""
 
-    def position(self, partition: int) -> Position | None:
-        """Read a partition's row. Raises: DatabaseUnavailable."""
+    def positions(self, partitions: Sequence[int]) -> Mapping[int, Position]:
+        """Read the rows that these partitions have. Raises: DatabaseUnavailable."""
         ...
 
-    def insert_position(self, position: Position) -> None:
-        """Begin a partition. Raises: DatabaseUnavailable, PositionMoved if a row is there already."""
+    def insert_positions(self, positions: Sequence[Position]) -> None:
+        """Begin all of these partitions, or none if one has a row already.
+
+        Raises: DatabaseUnavailable, PositionMoved.
+        """
         ...
 
-    def claim(self, partition: int, found: Position, claim: Claim) -> Position:
-        """Put `claim` into the row if it still is as `found`; end a dead owner's session that holds it.
+    def claim(self, found: Sequence[Position], claim: Claim) -> None:
+        """Put `claim` into all these rows if all are still as `found`; end a dead owner's session that holds one.
 
         Raises: DatabaseUnavailable, PositionMoved.
         """
@@ -152,7 +172,10 @@ class Database(Protocol):
         ...
 
     def commit(self, writes: Writes) -> None:
-        """Write and COMMIT the open transaction. Raises: DatabaseUnavailable (its fate may be unknown), RevisionMismatch."""
+        """Write and COMMIT the open transaction, whose fate is unknown after a failure.
+
+        Raises: DatabaseUnavailable, RevisionMismatch.
+        """
         ...
 
     def roll_back(self) -> None:
@@ -203,6 +226,10 @@ class Rebalances(Protocol):
 class Consumer(Protocol):
     """Read the input topic as a member of the consumer group."""
 
+    def join(self, rebalances: Rebalances) -> None:
+        """Join the group; `rebalances` is told within `poll` and `close`."""
+        ...
+
     def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
         """Wait for a first record, then give what is there. Serves rebalances.
 
@@ -218,16 +245,8 @@ class Consumer(Protocol):
         """Stop reading these."""
         ...
 
-    def committed(self, partition: int) -> int | None:
-        """Read the group's stable committed offset. Raises: KafkaUnavailable."""
-        ...
-
-    def first_offset(self, partition: int) -> int:
-        """Read the first offset that the topic still has. Raises: KafkaUnavailable."""
-        ...
-
-    def topic_id(self) -> str:
-        """Give the identity of the input topic as it is now. Raises: KafkaUnavailable."""
+    def standings(self, partitions: Sequence[int]) -> Mapping[int, Standing]:
+        """Ask Kafka how partitions stand, waiting for pending transactions to end. Raises: KafkaUnavailable."""
         ...
 
     def close(self) -> None:

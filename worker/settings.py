@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     engine: Literal["sismic"] = Field("sismic", description="execution engine")
     delivery: Literal["exactly_once"] = Field("exactly_once", description="delivery mode")
     kafka_content_mode: Literal["structured", "binary"] = Field("structured", description="CloudEvents mode of outputs")
-    executionunits: float | None = Field(None, ge=0, description="executionunits of emitted events, if a machine sets none")
+    executionunits: float | None = Field(
+        None, ge=0, description="executionunits of emitted events, if a machine sets none"
+    )
     error_stacks: bool = Field(False, description="put stack traces, which tell paths, into system error events")
     create_topics: bool = Field(False, description="create missing topics at start")
     topic_partitions: PositiveInt = Field(10, description="partitions of topics that are created")
@@ -77,7 +79,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: PydanticBaseSettingsSource,
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from `load_settings` alone, which knows where each came from."""
@@ -96,11 +101,15 @@ class Loaded:
 
 
 def load_settings(
-    environment: Mapping[str, str] | None = None, directory: Path | None = None, defaults: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read all settings; `defaults` stand below everything else. Raises: SetupError naming all faults."""
     environment = os.environ if environment is None else environment
-    dotenv = {name: value for name, value in dotenv_values((directory or Path.cwd()) / ".env").items() if value is not None}
+    dotenv = {
+        name: value for name, value in dotenv_values((directory or Path.cwd()) / ".env").items() if value is not None
+    }
     faults: list[str] = []
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

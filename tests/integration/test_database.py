@@ -50,8 +50,12 @@ def other(each_migrated_database_url: str) -> Iterator[PostgresDatabase]:
 
 def taken(database: PostgresDatabase, partition: int = 0, offset: int = 10) -> Position:
     position = Position(partition, "topic-id", offset, offset, OURS.owner, OURS.transactional_id)
-    database.insert_position(position)
+    database.insert_positions([position])
     return position
+
+
+def database_row(database: PostgresDatabase) -> Position:
+    return database.positions([0, 1, 2])[0]
 
 
 def wanted(offset: int = 10, keys: tuple[int, ...] = ()) -> Wanted:
@@ -112,8 +116,7 @@ def test_a_created_instance_that_is_there_is_an_alarm(database: PostgresDatabase
 def test_the_batch_moves_the_positions(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)
-    position = database.position(0)
-    assert position is not None
+    position = database_row(database)
     assert (position.next_offset, position.published_offset) == (11, 10)
 
 
@@ -125,7 +128,7 @@ def test_a_batch_at_another_offset_is_refused(database: PostgresDatabase) -> Non
 
 
 def test_a_zombie_is_refused(database: PostgresDatabase, other: PostgresDatabase) -> None:
-    other.claim(0, taken(database), THEIRS)
+    other.claim([taken(database)], THEIRS)
     with pytest.raises(PositionMoved, match="another worker"):
         database.begin(OURS.owner, wanted())
 
@@ -134,30 +137,37 @@ def test_claiming_a_row_that_changed_is_refused(database: PostgresDatabase, othe
     found = taken(database)
     applied(database)
     with pytest.raises(PositionMoved):
-        other.claim(0, found, THEIRS)
+        other.claim([found], THEIRS)
 
 
 def test_claiming_ends_a_stopped_owner_s_session(database: PostgresDatabase, other: PostgresDatabase) -> None:
     found = taken(database)
     database.begin(OURS.owner, wanted())
-    assert other.claim(0, found, THEIRS).owner == THEIRS.owner
+    other.claim([found], THEIRS)
+    assert database_row(other).owner == THEIRS.owner
     with pytest.raises(DatabaseUnavailable):
         database.commit(writes(journal=[row()]))
     assert other.begin(THEIRS.owner, wanted()).instances == {}
+
+
+def test_partitions_are_begun_all_or_none(database: PostgresDatabase) -> None:
+    begun = taken(database)
+    with pytest.raises(PositionMoved):
+        database.insert_positions([replace(begun, partition=1), begun])
+    assert list(database.positions([0, 1])) == [0]
 
 
 def test_a_release_gives_the_row_back(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)
     database.release(OURS.owner, {0: 11})
-    assert database.position(0) == Position(0, "topic-id", 11, 11, None, None)
+    assert database_row(database) == Position(0, "topic-id", 11, 11, None, None)
 
 
 def test_a_release_leaves_another_owner_s_row(database: PostgresDatabase, other: PostgresDatabase) -> None:
-    other.claim(0, taken(database), THEIRS)
+    other.claim([taken(database)], THEIRS)
     database.release(OURS.owner, {0: 10})
-    position = database.position(0)
-    assert position is not None
+    position = database_row(database)
     assert position.owner == THEIRS.owner
 
 
@@ -185,7 +195,7 @@ def test_the_journal_keeps_the_record_byte_for_byte(
 
 def test_a_subject_s_lock_makes_the_second_batch_wait(database: PostgresDatabase, other: PostgresDatabase) -> None:
     taken(database)
-    other.insert_position(Position(1, "topic-id", 0, 0, THEIRS.owner, THEIRS.transactional_id))
+    other.insert_positions([Position(1, "topic-id", 0, 0, THEIRS.owner, THEIRS.transactional_id)])
     database.begin(OURS.owner, wanted())
     reads: list[object] = []
     waiting = threading.Thread(
@@ -206,9 +216,7 @@ def test_a_lock_that_can_t_be_had_is_told(database: PostgresDatabase, each_migra
     assert database.begin(OURS.owner, wanted()).instances == {}
 
 
-def test_a_cut_connection_is_told_and_opened_again(
-    database: PostgresDatabase, each_migrated_database_url: str
-) -> None:
+def test_a_cut_connection_is_told_and_opened_again(database: PostgresDatabase, each_migrated_database_url: str) -> None:
     taken(database)
     database.begin(OURS.owner, wanted())
     with psycopg.connect(each_migrated_database_url, autocommit=True) as killer:
@@ -236,7 +244,7 @@ def test_locks_that_do_not_fit_are_refused_at_the_start(database: PostgresDataba
 def test_no_secret_is_in_the_error_of_an_unreachable_server() -> None:
     config = DatabaseConfig("postgresql://someone:geheim@127.0.0.1:1/nothing", connect_timeout_seconds=1)
     with pytest.raises(DatabaseUnavailable) as raised:
-        PostgresDatabase(config, "owner").position(0)
+        PostgresDatabase(config, "owner").positions([0])
     assert "geheim" not in str(raised.value)
 
 
@@ -245,12 +253,17 @@ def test_a_batch_costs_a_fixed_number_of_round_trips(
     database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, subjects: int
 ) -> None:
     taken(database)
-    syncs: list[None] = []
-    original = psycopg.Pipeline._exit_gen  # noqa: SLF001
-    monkeypatch.setattr(psycopg.Pipeline, "_exit_gen", lambda self, *rest: (syncs.append(None), original(self, *rest))[1])
+    pipelines: list[psycopg.Pipeline] = []
+    enter = psycopg.Pipeline.__enter__
+
+    def counted(pipeline: psycopg.Pipeline) -> psycopg.Pipeline:
+        pipelines.append(pipeline)
+        return enter(pipeline)
+
+    monkeypatch.setattr(psycopg.Pipeline, "__enter__", counted)
     digests = [subject_digest(f"subject-{number}") for number in range(subjects)]
     database.begin(OURS.owner, Wanted({0: 10}, digests, list(range(subjects))))
     created = [(digest, replace(INSTANCE, subject=f"subject-{n}")) for n, digest in enumerate(digests)]
     rows = [row(10 + number) for number in range(subjects)]
     database.commit(writes(10 + subjects, created=created, journal=rows))
-    assert len(syncs) == 2, "one pipeline reads, one writes; COMMIT is the third round trip"
+    assert len(pipelines) == 2, "one pipeline reads, one writes; COMMIT is the third round trip"

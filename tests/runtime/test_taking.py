@@ -2,19 +2,19 @@
 
 import pytest
 
-from worker.ports import Position
-from worker.runtime.taking import Decision, GoOn, Kafka, Refused, Republish, RefusalReason, decide, decide_beginning
+from worker.ports import Position, Standing
+from worker.runtime.taking import Decision, GoOn, RefusalReason, Refused, Republish, decide, decide_beginning
 
 TOPIC = "topic-id"
 
 
 def decided(next_offset: int, published_offset: int, committed: int | None, first_offset: int = 0) -> Decision:
     row = Position(0, TOPIC, next_offset, published_offset, "owner", "transactional-id")
-    return decide(row, Kafka(committed, first_offset, TOPIC))
+    return decide(row, Standing(committed, first_offset, TOPIC))
 
 
 @pytest.mark.parametrize(
-    ("next_offset", "published_offset", "committed", "expected"),
+    "next_offset,published_offset,committed,expected",
     [
         pytest.param(50, 50, 50, GoOn(50), id="released cleanly"),
         pytest.param(50, 40, 50, GoOn(50), id="killed after the Kafka commit: W lags, C tells"),
@@ -32,7 +32,7 @@ def test_goes_on(next_offset: int, published_offset: int, committed: int | None,
 
 
 @pytest.mark.parametrize(
-    ("next_offset", "committed", "first_offset", "reason"),
+    "next_offset,committed,first_offset,reason",
     [
         pytest.param(50, 51, 0, RefusalReason.DATABASE_BEHIND, id="the database was restored"),
         pytest.param(50, 50, 51, RefusalReason.RECORDS_EXPIRED, id="records were deleted before they were read"),
@@ -47,16 +47,16 @@ def test_refuses(next_offset: int, committed: int, first_offset: int, reason: Re
 
 def test_refuses_a_topic_made_anew() -> None:
     row = Position(0, "another", 50, 50, None, None)
-    refused = decide(row, Kafka(50, 0, TOPIC))
+    refused = decide(row, Standing(50, 0, TOPIC))
     assert isinstance(refused, Refused)
     assert refused.reason is RefusalReason.TOPIC_REPLACED
 
 
 def test_begins_a_new_partition_at_its_first_offset() -> None:
-    assert decide_beginning(0, Kafka(None, 7, TOPIC)) == GoOn(7)
+    assert decide_beginning(0, Standing(None, 7, TOPIC)) == GoOn(7)
 
 
 def test_refuses_to_begin_where_the_group_has_been() -> None:
-    refused = decide_beginning(0, Kafka(7, 0, TOPIC))
+    refused = decide_beginning(0, Standing(7, 0, TOPIC))
     assert isinstance(refused, Refused)
     assert refused.reason is RefusalReason.DATABASE_EMPTY

@@ -181,6 +181,9 @@ class KafkaServer:
             "advertised.listeners": f"DIRECT://{LOOPBACK}:{self.port},PROXIED://{LOOPBACK}:{self.proxy_port}",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT",
             "log.dirs": str(self.folder / "data"),
+            # A killed broker is let in again only when its last session is over.
+            "broker.heartbeat.interval.ms": 500,
+            "broker.session.timeout.ms": 3000,
             "auto.create.topics.enable": "false",
             "num.partitions": 4,
             "offsets.topic.num.partitions": 4,

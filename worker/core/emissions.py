@@ -70,17 +70,16 @@ def system_error_event(cause: Cause, data: Mapping[str, Any]) -> DomainedEvent:
 
 def _emitted(cause: Cause, emission: Emission, ordinal: int) -> DomainedEvent:
     contract, data = _validated(cause.machine, emission)
-    redirectto = cause.machine.source if emission.redirectto is None else emission.redirectto
     attributes = {
         "id": cause.ids.emission(ordinal),
         "source": cause.machine.source,
         "type": emission.type,
-        "subject": _subject_of(cause, emission.type, contract, data, redirectto, ordinal),
+        "subject": _subject_of(cause, emission, contract, data, ordinal),
         "dataschema": emission.dataschema or (contract and contract.dataschema),
         "data": data,
         "to": emission.to or emission.type,
         "accesscontrol": cause.event.accesscontrol if emission.accesscontrol is None else emission.accesscontrol,
-        "redirectto": redirectto or None,
+        "redirectto": _redirectto(cause, emission) or None,
         "executionunits": cause.executionunits if emission.executionunits is None else emission.executionunits,
         **_common(cause),
     }
@@ -117,31 +116,28 @@ def _validated(machine: Machine, emission: Emission) -> tuple[ContractVersion | 
         raise ExecutionFailure("ContractViolation", text) from error
 
 
+def _redirectto(cause: Cause, emission: Emission) -> str:
+    return cause.machine.source if emission.redirectto is None else emission.redirectto
+
+
 def _subject_of(
-    cause: Cause,
-    type_: str,
-    contract: ContractVersion | None,
-    data: Mapping[str, Any],
-    redirectto: str,
-    ordinal: int,
+    cause: Cause, emission: Emission, contract: ContractVersion | None, data: Mapping[str, Any], ordinal: int
 ) -> str:
-    if type_ == cause.machine.contract.complete_type:
+    if emission.type == cause.machine.contract.complete_type:
         return cause.parent_subject or cause.event.subject
     if contract is None or not contract.is_orchestrator:
         return cause.event.subject
     name, version, execution_id = contract.type, contract.version, cause.ids.execution(ordinal)
-    meta = {"redirectto": redirectto}
+    meta = {"redirectto": _redirectto(cause, emission)}
     parent = data.get("parentSubject$$")
-    if not parent:
-        initiator = cause.machine.source
-        return root_subject(
-            name=name, version=version, initiator=initiator, execution_id=execution_id, meta=meta
-        )
     try:
-        return child_subject(parent, name=name, version=version, execution_id=execution_id, meta=meta)
+        if parent:
+            return child_subject(parent, name=name, version=version, execution_id=execution_id, meta=meta)
+        initiator = cause.machine.source
+        return root_subject(name=name, version=version, initiator=initiator, execution_id=execution_id, meta=meta)
     except InvalidSubjectError as error:
         text = (
-            f"Invalid parentSubject$$ for the event(type='{type_}', uri='{contract.dataschema}'). "
-            "It must be a subject; in chart code the instance's own is `subject`."
+            f"Invalid parentSubject$$ for the event(type='{emission.type}', uri='{contract.dataschema}'). "
+            f"It must be a subject; in chart code the instance's own is `subject`. {error}"
         )
         raise ExecutionFailure("ExecutionViolation", text) from error

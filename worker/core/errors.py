@@ -1,13 +1,13 @@
 """The tree of errors.
 
-    WorkerError
-    ├── SetupError               a contract, machine, registry or setting is wrong: the start stops
-    ├── InvalidEventError        an event's attributes break the rules of SPEC events: dead letter
-    ├── InvalidSubjectError      a subject can't be decoded: dead letter
-    ├── InvalidDataError         data does not fit its schema; the step decides what follows
-    ├── ExecutionFailure         a machine failed within a step: a system error event
-    ├── ConfigViolation          a library call met no machine or no contract for the event
-    └── ArvoTransactionError     the infrastructure can't keep its promises: retried, never an event
+WorkerError
+├── SetupError               a contract, machine, registry or setting is wrong: the start stops
+├── InvalidEventError        an event's attributes break the rules of SPEC events: dead letter
+├── InvalidSubjectError      a subject can't be decoded: dead letter
+├── InvalidDataError         data does not fit its schema; the step decides what follows
+├── ExecutionFailure         a machine failed within a step: a system error event
+├── ConfigViolation          a library call met no machine or no contract for the event
+└── ArvoTransactionError     the infrastructure can't keep its promises: retried, never an event
 """
 
 from collections.abc import Sequence

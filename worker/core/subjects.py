@@ -130,6 +130,13 @@ def decode_document(subject: object) -> dict[str, Any]:
 
 def _from_base64(text: str) -> bytes:
     """Decode as Node's Buffer does: both alphabets, padding or not, foreign characters skipped, done at a `=`."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return _from_loose_base64(text)
+
+
+def _from_loose_base64(text: str) -> bytes:
     digits = _NO_BASE64.sub("", text.partition("=")[0].translate(_URL_SAFE))
     if len(digits) % 4 == 1:
         digits = digits[:-1]
@@ -160,7 +167,7 @@ def _check_document(document: object) -> dict[str, Any]:
     _expect(_is_version(orchestrator.get("version")), "orchestrator.version", "three numbers, as 1.0.0")
     _expect(_is_id(execution.get("id")), "execution.id", "a non-empty text without semicolon")
     _expect(_is_name(execution.get("initiator")), "execution.initiator", "a reverse-DNS name of at least three parts")
-    _expect(isinstance(execution.get("domain"), str | None), "execution.domain", "a text or null")
+    _expect(_is_domain(execution.get("domain")), "execution.domain", "a text or null")
     _expect(all(isinstance(value, str) for value in meta.values()), "meta", "an object of texts")
     return root
 
@@ -182,6 +189,10 @@ def _is_name(value: object) -> bool:
 
 def _is_version(value: object) -> bool:
     return isinstance(value, str) and is_valid_version(value)
+
+
+def _is_domain(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _is_id(value: object) -> bool:

@@ -1,0 +1,1 @@
+"""The batch runtime: it knows Kafka and PostgreSQL by their ports alone."""

@@ -227,7 +227,11 @@ class Run:
         """Give what the journal keeps to find an event by."""
         if one.event is None:
             return {}
-        known: dict[str, Any] = {"event_source": one.event.source, "event_id": one.event.id, "event_type": one.event.type}
+        known: dict[str, Any] = {
+            "event_source": one.event.source,
+            "event_id": one.event.id,
+            "event_type": one.event.type,
+        }
         if isinstance(one, Addressed):
             digests = {"subject_digest": one.digest, "event_key": one.key}
             known |= digests | {"content_digest": content_digest(one.event)}

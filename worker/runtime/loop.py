@@ -24,12 +24,11 @@ from worker.ports import (
     PositionMoved,
     PublicationUnknown,
     Publisher,
-    Rebalances,
 )
 from worker.runtime.batch import Limits, Run, decode, wanted
 from worker.runtime.partitions import Partition, Partitions, State, Turn
 from worker.runtime.stages import Stages
-from worker.runtime.taking import GoOn, Taker
+from worker.runtime.taking import GoOn, Refused, Taker
 
 _LOG = structlog.get_logger("worker.loop")
 
@@ -62,8 +61,7 @@ class LoopConfig:
 class Parts:
     """What a worker is made of.
 
-    `make_consumer` joins the group and tells rebalances to what it is given. `housekeep` is called at the start and
-    once in a while, between batches; it may raise DatabaseUnavailable.
+    `housekeep` is called at the start and once in a while, between batches; it may raise DatabaseUnavailable.
     """
 
     host: Host
@@ -71,7 +69,7 @@ class Parts:
     limits: Limits
     database: Database
     publisher: Publisher
-    make_consumer: Callable[[Rebalances], Consumer]
+    consumer: Consumer
     clock: Clock
     claim: Claim
     housekeep: Callable[[], None]
@@ -91,18 +89,23 @@ class Worker:
         self._retry_at = 0.0
         self._housekeeping_at = parts.clock.monotonic()
         self._held: list[Record] = []
-        self._consumer = parts.make_consumer(self)
+        self._consumer = parts.consumer
         self._taker = Taker(parts.database, self._consumer, parts.publisher, parts.claim)
+        self._consumer.join(self)
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand; from any thread or a signal handler."""
         self._stopping = True
 
     def run(self) -> None:
-        """Turn until stopped, then give everything back. Raises: KafkaFatal, RevisionMismatch."""
+        """Turn until stopped, then give everything back. Raises: KafkaFatal, DatabaseRefused, RevisionMismatch."""
         try:
             while not self._stopping:
                 self.turn()
+        except BaseException:
+            # Whatever this is, it may have come between two commits: nothing is released as settled.
+            self._distrust(list(self._partitions))
+            raise
         finally:
             self.close()
 
@@ -198,8 +201,7 @@ class Worker:
             if not self._producer_settled:
                 self._parts.publisher.replace()
                 self._producer_settled = True
-            for partition in due:
-                self._take(partition)
+            self._take(due)
         except (DatabaseUnavailable, KafkaUnavailable, PositionMoved) as error:
             self._back_off("taking_failed", error)
         except PublicationUnknown as error:
@@ -208,16 +210,18 @@ class Worker:
         else:
             self._failures = 0
 
-    def _take(self, partition: Partition) -> None:
-        taken = self._taker.take(partition.number)
-        if not isinstance(taken, GoOn):
-            partition.turn(Turn.REFUSED)
-            _LOG.error("partition_refused", partition=partition.number, reason=taken.reason.value, text=taken.text)
-            return
-        self._consumer.go_on(partition.number, taken.offset)
-        partition.next_offset = partition.published_offset = taken.offset
-        partition.turn(Turn.TAKEN)
-        _LOG.info("taken", partition=partition.number, offset=taken.offset)
+    def _take(self, due: Sequence[Partition]) -> None:
+        taken = self._taker.take([partition.number for partition in due])
+        for partition in due:
+            match taken[partition.number]:
+                case GoOn(offset=offset):
+                    self._consumer.go_on(partition.number, offset)
+                    partition.next_offset = partition.published_offset = offset
+                    partition.turn(Turn.TAKEN)
+                case Refused(reason=reason, text=text):
+                    partition.turn(Turn.REFUSED)
+                    _LOG.error("partition_refused", partition=partition.number, reason=reason.value, text=text)
+        _LOG.info("taken", offsets={one.number: one.next_offset for one in due if one.state is State.RUNNING})
 
     def _back_off(self, event: str, error: Exception) -> None:
         config = self._parts.config
@@ -228,13 +232,17 @@ class Worker:
 
     def _unsettle(self, partitions: Sequence[Partition], error: Exception) -> None:
         """Take these again after a back-off; nothing more is read from them until then."""
-        uncertain = [one for one in partitions if one.state in (State.RUNNING, State.APPLIED)]
-        for partition in uncertain:
-            partition.turn(Turn.UNSETTLED)
-        numbers = [one.number for one in uncertain]
+        numbers = self._distrust(partitions)
         self._consumer.pause(numbers)
         self._drop_held(numbers)
         self._back_off("unsettled", error)
+
+    def _distrust(self, partitions: Sequence[Partition]) -> list[int]:
+        """Have these taken again, since what is applied and published is uncertain; give their numbers."""
+        uncertain = [one for one in partitions if one.state in (State.RUNNING, State.APPLIED)]
+        for partition in uncertain:
+            partition.turn(Turn.UNSETTLED)
+        return [one.number for one in uncertain]
 
     def _drop_held(self, numbers: Sequence[int]) -> None:
         self._held = [record for record in self._held if record.partition not in numbers]

@@ -4,13 +4,14 @@ One procedure for assignment, for a database that came back, and for a publicati
 The decision itself is a pure function of what both sides say once neither can change any more.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
 
 from worker.core.records import Output
-from worker.ports import Claim, Consumer, Database, Position, Publisher
+from worker.ports import Claim, Consumer, Database, Position, Publisher, Standing
 
 _LOG = structlog.get_logger("worker.taking")
 
@@ -54,16 +55,7 @@ class Refused:
 Decision = GoOn | Republish | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Kafka:
-    """What Kafka says of a partition: the stable committed offset, the first offset, the topic's identity."""
-
-    committed: int | None
-    first_offset: int
-    topic_id: str
-
-
-def decide_beginning(partition: int, kafka: Kafka) -> GoOn | Refused:
+def decide_beginning(partition: int, kafka: Standing) -> GoOn | Refused:
     """Decide about a partition that has no position row."""
     if kafka.committed is None:
         return GoOn(kafka.first_offset)
@@ -76,7 +68,7 @@ def decide_beginning(partition: int, kafka: Kafka) -> GoOn | Refused:
     )
 
 
-def decide(row: Position, kafka: Kafka) -> Decision:
+def decide(row: Position, kafka: Standing) -> Decision:
     """Decide how to go on with a partition, once its last owner can change neither side."""
     partition, applied, published, committed = row.partition, row.next_offset, row.published_offset, kafka.committed
     if row.topic_id != kafka.topic_id:
@@ -90,9 +82,8 @@ def decide(row: Position, kafka: Kafka) -> Decision:
         return Refused(
             RefusalReason.RECORDS_EXPIRED,
             f"partition {partition}: records [{applied}, {kafka.first_offset}) were deleted from the topic before they "
-            "were read. Raise the topic's retention; to go on without them, stop all workers and run "
-            f"`UPDATE positions SET next_offset = {kafka.first_offset}, published_offset = {kafka.first_offset} "
-            f"WHERE partition = {partition}`",
+            "were read. Raise the topic's retention; to go on without them, stop all workers and set next_offset and "
+            f"published_offset to {kafka.first_offset} in the table positions where partition = {partition}",
         )
     if committed is not None and committed > applied:
         return Refused(
@@ -101,7 +92,7 @@ def decide(row: Position, kafka: Kafka) -> Decision:
             "restored from a backup, or a failover lost commits. Bring the database forward; running the difference "
             "again is not built yet",
         )
-    if applied == published or committed == applied:
+    if applied in (published, committed):
         return GoOn(applied)
     known = published if committed is None or committed < published else committed
     return Republish(known, applied, loud=committed is None or committed < published)
@@ -116,51 +107,52 @@ class Taker:
     publisher: Publisher
     claim: Claim
 
-    def take(self, partition: int) -> GoOn | Refused:
-        """Take a partition: fence its last owner, publish what that left, and say where to go on.
+    def take(self, partitions: Sequence[int]) -> Mapping[int, GoOn | Refused]:
+        """Take partitions: fence their last owners, publish what those left, and say where to go on.
 
-        Raises: DatabaseUnavailable, KafkaUnavailable, PositionMoved, PublicationUnknown; then it is not taken.
+        Raises: DatabaseUnavailable, KafkaUnavailable, PositionMoved, PublicationUnknown; then none is taken.
         """
-        row = self.database.position(partition)
-        if row is None:
-            return self._begin(partition)
-        if row.owner not in (None, self.claim.owner):
-            assert row.transactional_id is not None
-            _LOG.info("fencing", partition=partition, transactional_id=row.transactional_id)
-            self.publisher.fence(row.transactional_id)
-        row = self.database.claim(partition, row, self.claim)
-        decision = decide(row, self._kafka(partition))
-        if isinstance(decision, Republish):
-            self._republish(partition, decision)
-            return GoOn(decision.end)
-        return decision
+        found = self.database.positions(partitions)
+        self._fence(found.values())
+        if found:
+            self.database.claim(list(found.values()), self.claim)
+        # Only now are both sides final: nobody else can change the rows, or commit offsets for their records.
+        standings = self.consumer.standings(partitions)
+        decisions = {
+            partition: _decide(partition, found.get(partition), standings[partition]) for partition in partitions
+        }
+        self._begin({number: standings[number] for number, one in decisions.items() if number not in found}, decisions)
+        self._republish({number: one for number, one in decisions.items() if isinstance(one, Republish)})
+        return {number: GoOn(one.end) if isinstance(one, Republish) else one for number, one in decisions.items()}
 
-    def _begin(self, partition: int) -> GoOn | Refused:
-        kafka = self._kafka(partition)
-        decision = decide_beginning(partition, kafka)
-        if isinstance(decision, GoOn):
-            self.database.insert_position(
-                Position(
-                    partition,
-                    kafka.topic_id,
-                    decision.offset,
-                    decision.offset,
-                    self.claim.owner,
-                    self.claim.transactional_id,
-                )
-            )
-        return decision
+    def _fence(self, found: Iterable[Position]) -> None:
+        """End what the last owners may still have open, unless they gave the partition back."""
+        others = {one.transactional_id for one in found if one.owner not in (None, self.claim.owner)}
+        for transactional_id in sorted(filter(None, others)):
+            _LOG.info("fencing", transactional_id=transactional_id)
+            self.publisher.fence(transactional_id)
 
-    def _republish(self, partition: int, decision: Republish) -> None:
-        unpublished = self.database.unpublished(partition, decision.start, decision.end)
-        outputs: list[Output] = [output for one in unpublished for output in one.outputs]
-        log = _LOG.warning if decision.loud else _LOG.info
-        log("publishing_from_journal", partition=partition, start=decision.start, end=decision.end, outputs=len(outputs))
-        self.publisher.publish(outputs, {partition: decision.end})
+    def _begin(self, standings: Mapping[int, Standing], decisions: Mapping[int, Decision]) -> None:
+        owner, transactional_id = self.claim.owner, self.claim.transactional_id
+        begun = [
+            Position(partition, standing.topic_id, decision.offset, decision.offset, owner, transactional_id)
+            for partition, standing in standings.items()
+            if isinstance(decision := decisions[partition], GoOn)
+        ]
+        if begun:
+            self.database.insert_positions(begun)
 
-    def _kafka(self, partition: int) -> Kafka:
-        return Kafka(
-            committed=self.consumer.committed(partition),
-            first_offset=self.consumer.first_offset(partition),
-            topic_id=self.consumer.topic_id(),
-        )
+    def _republish(self, decisions: Mapping[int, Republish]) -> None:
+        if not decisions:
+            return
+        outputs: list[Output] = []
+        for partition, decision in decisions.items():
+            unpublished = self.database.unpublished(partition, decision.start, decision.end)
+            outputs += [output for one in unpublished for output in one.outputs]
+            log = _LOG.warning if decision.loud else _LOG.info
+            log("publishing_from_journal", partition=partition, start=decision.start, end=decision.end)
+        self.publisher.publish(outputs, {partition: decision.end for partition, decision in decisions.items()})
+
+
+def _decide(partition: int, row: Position | None, standing: Standing) -> Decision:
+    return decide_beginning(partition, standing) if row is None else decide(row, standing)

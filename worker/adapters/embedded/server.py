@@ -43,11 +43,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPlan:
-    """Say how one server is started and stopped."""
+    """Say how one server is started and stopped; without a `directory` it works in its own folder."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    directory: Path | None = None
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 5.0
@@ -111,7 +112,7 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=self.folder,
+                cwd=self.plan.directory or self.folder,
                 env=dict(self.plan.environment),
                 start_new_session=True,
             )

@@ -22,6 +22,11 @@ class KafkaConfig:
     session_timeout_ms: int = 45_000
     transaction_timeout_ms: int = 60_000
 
+    @property
+    def effective_session_timeout_ms(self) -> int:
+        """Give the session time-out that holds, a property's or ours."""
+        return int(self.properties.get("session.timeout.ms", self.session_timeout_ms))
+
     def client(self, **own: Any) -> dict[str, Any]:
         """Give the properties of one client, in librdkafka's names with `_` for `.`."""
         named = {name.replace("_", "."): value for name, value in own.items()}

@@ -4,14 +4,17 @@ Offsets are never reset and never stored by the client: where to read is Postgre
 partition is paused until the runtime has taken it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of
+from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.records import Record
-from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, Rebalances
+from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, Rebalances, Standing
+
+HEARTBEAT_INTERVAL_MAX_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,17 @@ class InputTopic:
 class KafkaConsumer:
     """Read the input topic; callbacks of rebalances run within `poll` and `close`, on the caller's thread."""
 
-    def __init__(
-        self, config: KafkaConfig, source: InputTopic, rebalances: Rebalances, topic_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, config: KafkaConfig, source: InputTopic, admin: TopicAdmin) -> None:
         self._topic = source.name
-        self._rebalances = rebalances
-        self._topic_id = topic_id
+        self._admin = admin
+        self._failure: Exception | None = None
+        session_timeout_ms = config.effective_session_timeout_ms
         self._client = Consumer(
             config.client(
                 group_id=source.group_id,
-                session_timeout_ms=config.session_timeout_ms,
-                heartbeat_interval_ms=max(config.session_timeout_ms // 10, 100),
+                session_timeout_ms=session_timeout_ms,
+                # A dead member is noticed by its session's end, and that end by the others' next heartbeat.
+                heartbeat_interval_ms=min(max(session_timeout_ms // 10, 100), HEARTBEAT_INTERVAL_MAX_MS),
                 isolation_level="read_committed",
                 auto_offset_reset="error",
                 enable_auto_commit=False,
@@ -44,14 +47,36 @@ class KafkaConsumer:
                 fetch_wait_max_ms=100,
             )
         )
-        self._client.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+
+    def join(self, rebalances: Rebalances) -> None:
+        """Join the group; `rebalances` is told within `poll` and `close`."""
+
+        def on_assign(client: Consumer, assigned: list[TopicPartition]) -> None:
+            # The offset is a place-holder: the partition is paused before the first fetch and sought when taken.
+            placed = [TopicPartition(one.topic, one.partition, 0) for one in assigned]
+            client.incremental_assign(placed)
+            client.pause(placed)
+            rebalances.assigned([one.partition for one in assigned])
+
+        def on_revoke(client: Consumer, revoked: list[TopicPartition]) -> None:
+            rebalances.revoked([one.partition for one in revoked])
+            client.incremental_unassign(revoked)
+
+        def on_lost(client: Consumer, lost: list[TopicPartition]) -> None:
+            rebalances.lost([one.partition for one in lost])
+            client.incremental_unassign(lost)
+
+        self._client.subscribe([self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
-        """Wait for a first record, then give what is there."""
-        first = self._consume(1, wait_seconds)
-        return first + self._consume(records_max - 1, 0.0) if first and records_max > 1 else first
+        """Wait for a first record, then give what is there; an error that came behind records is raised next time."""
+        self._raise_failure()
+        records = self._consume(1, wait_seconds)
+        if records and records_max > 1:
+            records += self._consume(records_max - 1, 0.0)
+        if not records:
+            self._raise_failure()
+        return records
 
     def go_on(self, partition: int, offset: int) -> None:
         """Read this partition from this offset."""
@@ -66,29 +91,12 @@ class KafkaConsumer:
         """Stop reading these."""
         self._client.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
-    def committed(self, partition: int) -> int | None:
-        """Read the group's stable committed offset, waiting for a pending transaction to end."""
-        asked = [TopicPartition(self._topic, partition)]
-        try:
-            (answer,) = self._client.committed(asked, timeout=CALL_TIMEOUT_SECONDS)
-        except KafkaException as exception:
-            raise KafkaUnavailable(describe(error_of(exception))) from exception
-        if answer.error is not None:
-            raise KafkaUnavailable(describe(answer.error))
-        return answer.offset if answer.offset >= 0 else None
-
-    def first_offset(self, partition: int) -> int:
-        """Read the first offset that the topic still has."""
-        asked = TopicPartition(self._topic, partition)
-        try:
-            first, _ = self._client.get_watermark_offsets(asked, timeout=CALL_TIMEOUT_SECONDS)
-        except KafkaException as exception:
-            raise KafkaUnavailable(describe(error_of(exception))) from exception
-        return int(first)
-
-    def topic_id(self) -> str:
-        """Give the identity of the input topic as it is now."""
-        return self._topic_id()
+    def standings(self, partitions: Sequence[int]) -> Mapping[int, Standing]:
+        """Ask Kafka how partitions stand, waiting for pending transactions to end."""
+        topic_id = self._admin.topic_id(self._topic)
+        firsts = self._admin.first_offsets(self._topic, partitions)
+        committed = self._committed(partitions)
+        return {one: Standing(committed[one], firsts[one], topic_id) for one in partitions}
 
     def group_metadata(self) -> object:
         """Give what proves membership to the brokers, as it is now."""
@@ -98,17 +106,36 @@ class KafkaConsumer:
         """Leave the group; serves revokes."""
         self._client.close()
 
+    def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        try:
+            answers = self._client.committed(asked, timeout=CALL_TIMEOUT_SECONDS)
+        except KafkaException as exception:
+            raise KafkaUnavailable(describe(error_of(exception))) from exception
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaUnavailable(f"partition {answer.partition}: {describe(answer.error)}")
+        return {answer.partition: answer.offset if answer.offset >= 0 else None for answer in answers}
+
     def _consume(self, records_max: int, wait_seconds: float) -> list[Record]:
+        """Give the records that came. The client has moved past them, so an error among them waits its turn."""
         try:
             received = self._client.consume(records_max, wait_seconds)
         except KafkaException as exception:
-            raise _raised(error_of(exception), None) from exception
-        return [self._record(message) for message in received]
+            self._failure = self._failure or _raised(error_of(exception), None)
+            return []
+        for message in received:
+            error = message.error()
+            if error is not None:
+                self._failure = self._failure or _raised(error, message.partition())
+        return [self._record(message) for message in received if message.error() is None]
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _record(self, message: Message) -> Record:
-        error = message.error()
-        if error is not None:
-            raise _raised(error, message.partition())
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
@@ -121,21 +148,6 @@ class KafkaConsumer:
             value=message.value(),
             headers=tuple(headers),  # type: ignore[arg-type]
         )
-
-    def _on_assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
-        # The offset is a place-holder: the partition is paused before the first fetch and sought when taken.
-        placed = [TopicPartition(one.topic, one.partition, 0) for one in assigned]
-        client.incremental_assign(placed)
-        client.pause(placed)
-        self._rebalances.assigned([one.partition for one in assigned])
-
-    def _on_revoke(self, client: Consumer, revoked: list[TopicPartition]) -> None:
-        self._rebalances.revoked([one.partition for one in revoked])
-        client.incremental_unassign(revoked)
-
-    def _on_lost(self, client: Consumer, lost: list[TopicPartition]) -> None:
-        self._rebalances.lost([one.partition for one in lost])
-        client.incremental_unassign(lost)
 
 
 def _raised(error: KafkaError, partition: int | None) -> Exception:

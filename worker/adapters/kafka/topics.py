@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
@@ -43,6 +44,10 @@ class TopicAdmin:
         there = self._listed().topics
         return [name for name in names if name not in there]
 
+    def partitions(self, name: str) -> int:
+        """Count the partitions of a topic that is there."""
+        return len(self._listed().topics[name].partitions)
+
     def create(self, names: Sequence[str], shape: TopicShape) -> None:
         """Make these topics; one that is there by now is fine."""
         asked = [NewTopic(name, shape.partitions, shape.replication_factor) for name in names]
@@ -59,6 +64,15 @@ class TopicAdmin:
         try:
             described = self._client.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_SECONDS)
             return str(described[name].result().topic_id)
+        except KafkaException as exception:
+            raise KafkaUnavailable(f"topic {name}: {describe(error_of(exception))}") from exception
+
+    def first_offsets(self, name: str, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Give the first offset that each partition still has."""
+        asked = {TopicPartition(name, partition): OffsetSpec.earliest() for partition in partitions}  # type: ignore[no-untyped-call]
+        answers = self._client.list_offsets(asked, request_timeout=ADMIN_TIMEOUT_SECONDS)
+        try:
+            return {asked.partition: future.result().offset for asked, future in answers.items()}
         except KafkaException as exception:
             raise KafkaUnavailable(f"topic {name}: {describe(error_of(exception))}") from exception
 

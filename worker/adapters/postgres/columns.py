@@ -8,7 +8,7 @@ from worker.core.digests import subject_digest
 from worker.core.instances import Instance, Status
 from worker.core.json import dumps
 from worker.core.snapshots import decode_snapshot, encode_snapshot
-from worker.ports import JournalRow, Writes
+from worker.ports import JournalRow, Position, Writes
 
 _NO_STATES = None
 
@@ -116,6 +116,24 @@ def positions(writes: Writes) -> tuple[list[Any], ...]:
         partitions,
         [writes.next_offsets[partition] for partition in partitions],
         [writes.published_offsets[partition] for partition in partitions],
+    )
+
+
+def inserted_positions(rows: Sequence[Position]) -> tuple[list[Any], ...]:
+    """Give the columns of `statements.INSERT_POSITIONS`."""
+    return _columns(
+        6,
+        [
+            (
+                row.partition,
+                row.topic_id,
+                row.next_offset,
+                row.published_offset,
+                row.owner,
+                row.transactional_id,
+            )
+            for row in rows
+        ],
     )
 
 

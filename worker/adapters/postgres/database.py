@@ -44,7 +44,10 @@ class PostgresDatabase:
     # Start
 
     def bind(self, cluster_id: str, group_id: str, input_topic: str) -> None:
-        """Tie the database to one cluster, group and topic, or check that it is. Raises: SetupError, DatabaseUnavailable."""
+        """Tie the database to one cluster, group and topic, or check that it is.
+
+        Raises: SetupError, DatabaseUnavailable.
+        """
         ours = (cluster_id, group_id, input_topic)
         with self._session.transaction() as connection:
             connection.execute(statements.INSERT_BINDING, ours)
@@ -75,36 +78,28 @@ class PostgresDatabase:
 
     # Positions
 
-    def position(self, partition: int) -> Position | None:
-        """Read a partition's row."""
-        rows = self._session.rows(statements.POSITION, (partition,))
-        return Position(*rows[0]) if rows else None  # type: ignore[arg-type]
+    def positions(self, partitions: Sequence[int]) -> Mapping[int, Position]:
+        """Read the rows that these partitions have."""
+        return _positions(self._session.rows(statements.POSITIONS, (list(partitions),)))
 
-    def insert_position(self, position: Position) -> None:
-        """Begin a partition."""
-        row = (
-            position.partition,
-            position.topic_id,
-            position.next_offset,
-            position.published_offset,
-            position.owner,
-            position.transactional_id,
-        )
-        with self._session.connection() as connection:
-            inserted = connection.execute(statements.INSERT_POSITION, row).rowcount
-        if not inserted:
-            raise PositionMoved(f"partition {position.partition} has a position row already")
+    def insert_positions(self, positions: Sequence[Position]) -> None:
+        """Begin partitions."""
+        with self._session.transaction() as connection:
+            cursor = connection.execute(statements.INSERT_POSITIONS, columns.inserted_positions(positions))
+            if cursor.rowcount != len(positions):
+                raise PositionMoved("another worker began one of these partitions in the meantime")
 
-    def claim(self, partition: int, found: Position, claim: Claim) -> Position:
-        """Put `claim` into the row if it still is as `found`."""
+    def claim(self, found: Sequence[Position], claim: Claim) -> None:
+        """Put `claim` into all these rows if all are still as `found`."""
         try:
-            return self._claim(partition, found, claim)
+            self._claim(found, claim)
         except DatabaseUnavailable as error:
-            if not isinstance(error.__cause__, errors.LockNotAvailable) or found.owner is None:
+            if not isinstance(error.__cause__, errors.LockNotAvailable):
                 raise
-        # The owner was fenced in Kafka, so a session of its that still holds the row is a stopped process's.
-        self._session.rows(statements.END_SESSIONS, (found.owner,))
-        return self._claim(partition, found, claim)
+            # The owners were fenced in Kafka, so a session of theirs that still holds a row is a stopped process's.
+            owners = [one.owner for one in found if one.owner not in (None, claim.owner)]
+            self._session.rows(statements.END_SESSIONS, (owners,))
+            self._claim(found, claim)
 
     def release(self, owner: str, published_offsets: Mapping[int, int]) -> None:
         """Give rows of this owner back, with what is published."""
@@ -171,23 +166,15 @@ class PostgresDatabase:
         """Close the connection; never fails."""
         self._session.close()
 
-    def _claim(self, partition: int, found: Position, claim: Claim) -> Position:
+    def _claim(self, found: Sequence[Position], claim: Claim) -> None:
+        partitions = [one.partition for one in found]
         with self._session.transaction() as connection:
-            row = connection.execute(f"{statements.POSITION} FOR UPDATE", (partition,)).fetchone()  # noqa: S608
-            as_found = row is not None and Position(*row) == found
+            rows = connection.execute(statements.POSITIONS_LOCKED, (partitions,)).fetchall()
+            as_found = _positions(rows) == {one.partition: one for one in found}
             if as_found:
-                taken = (claim.owner, claim.transactional_id, partition)
-                connection.execute(statements.CLAIM_POSITION, taken)
+                connection.execute(statements.CLAIM_POSITIONS, (claim.owner, claim.transactional_id, partitions))
         if not as_found:
-            raise PositionMoved(f"the position row of partition {partition} changed while it was taken")
-        return Position(
-            found.partition,
-            found.topic_id,
-            found.next_offset,
-            found.published_offset,
-            claim.owner,
-            claim.transactional_id,
-        )
+            raise PositionMoved(f"a position row of partitions {partitions} changed while they were taken")
 
     def _check_positions(
         self, owner: str, expected: Mapping[int, int], as_found: Mapping[int, tuple[int, str | None]]
@@ -201,6 +188,10 @@ class PostgresDatabase:
                 )
 
 
+def _positions(rows: Iterable[tuple[Any, ...]]) -> dict[int, Position]:
+    return {position.partition: position for position in (Position(*row) for row in rows)}
+
+
 def _bulk(
     connection: psycopg.Connection, statement: Any, parameters: tuple[list[Any], ...]
 ) -> psycopg.Cursor[Any] | None:
@@ -211,6 +202,6 @@ def _bulk(
 def _binding_text(bound: tuple[Any, ...] | None, ours: tuple[str, str, str]) -> str:
     return (
         f"this database serves cluster, group and topic {bound}, but this worker is set to {ours}. "
-        "Point WORKER_DATABASE_URL at a database of its own; or, if these take over its instances for good and no other "
-        "worker runs, adopt it with: psql \"$WORKER_DATABASE_URL\" -c 'DELETE FROM binding'"
+        "Point WORKER_DATABASE_URL at a database of its own; or, if these take over its instances for good and no "
+        "other worker runs, adopt it with: psql \"$WORKER_DATABASE_URL\" -c 'TRUNCATE binding'"
     )

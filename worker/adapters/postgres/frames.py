@@ -1,7 +1,7 @@
 """Bytes of records as the journal keeps them: JSON text that SQL can show, exact for any bytes.
 
-An output is `{"topic", "key", "value", "headers": [[name, value], …]}`; each value of bytes is
-`{"text": …}` where it is UTF-8 without U+0000 (which PostgreSQL's JSON functions refuse), else `{"base64": …}`, or null.
+An output is `{"topic", "key", "value", "headers": [[name, value], …]}`; bytes are `{"text": …}` where they are
+UTF-8 without U+0000 (which PostgreSQL's JSON functions refuse), else `{"base64": …}`, or null.
 """
 
 from base64 import b64decode, b64encode

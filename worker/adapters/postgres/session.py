@@ -12,7 +12,7 @@ from typing import LiteralString
 import psycopg
 
 from worker.adapters.postgres.statements import SETTINGS
-from worker.ports import DatabaseUnavailable
+from worker.ports import DatabaseRefused, DatabaseUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,10 @@ class DatabaseConfig:
 
 
 class Session:
-    """Hold the connection; any failure of the infrastructure closes it and is told as `DatabaseUnavailable`."""
+    """Hold the connection; any failure closes it.
+
+    One of the infrastructure is told as `DatabaseUnavailable`, one of the statement as `DatabaseRefused`.
+    """
 
     def __init__(self, config: DatabaseConfig, application_name: str) -> None:
         self._config = config
@@ -53,6 +56,9 @@ class Session:
         except (psycopg.OperationalError, psycopg.InternalError) as error:
             self.close()
             raise DatabaseUnavailable(describe(error)) from error
+        except psycopg.Error as error:
+            self.close()
+            raise DatabaseRefused(f"PostgreSQL refused a statement: {describe(error)}") from error
         except BaseException:
             # Whatever else went wrong may have left a transaction or a pipeline open.
             self.close()

@@ -77,19 +77,29 @@ FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS row (partition, next_offse
 WHERE positions.partition = row.partition
 """
 
-POSITION = """
-SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id FROM positions WHERE partition = %s
+POSITIONS = """
+SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id
+FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition
 """
 
-INSERT_POSITION = """
+POSITIONS_LOCKED = """
+SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id
+FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition FOR UPDATE
+"""
+
+INSERT_POSITIONS = """
 INSERT INTO positions (partition, topic_id, next_offset, published_offset, owner, transactional_id)
-VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+SELECT * FROM unnest(%b::int[], %b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::text[])
+ON CONFLICT DO NOTHING
 """
 
-CLAIM_POSITION = "UPDATE positions SET owner = %s, transactional_id = %s, updated_at = now() WHERE partition = %s"
+CLAIM_POSITIONS = """
+UPDATE positions SET owner = %s, transactional_id = %s, updated_at = now() WHERE partition = ANY(%b::int[])
+"""
 
 END_SESSIONS = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE application_name = ANY(%b::text[]) AND pid <> pg_backend_pid()
 """
 
 RELEASE_POSITIONS = """

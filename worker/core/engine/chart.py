@@ -260,7 +260,7 @@ def _findings(chart: Chart, snippets: list[Snippet]) -> Iterator[str]:
 
 def _name_findings(chart: Chart) -> Iterator[str]:
     for name in sorted(chart.functions):
-        if name in PROVIDED or name in BUILTINS:
+        if name in PROVIDED or name in BUILTINS or name in UNAVAILABLE:
             yield f"the function {name!r} hides a name that chart code already has; rename it."
         if name in chart.context_names:
             yield f"the function {name!r} has the name of a context variable; rename one of them."

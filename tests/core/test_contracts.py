@@ -1,0 +1,227 @@
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from pydantic import MISSING, BaseModel, ConfigDict, Field, field_validator
+
+from worker.core.contracts import (
+    SYSTEM_ERROR_SCHEMA,
+    Contract,
+    Number,
+    Schema,
+    create_contract,
+    create_orchestrator_contract,
+    create_simple_contract,
+)
+from worker.core.errors import InvalidDataError, SetupError
+from worker.core.factories import emits_event
+from worker.core.json import loads
+
+
+class Line(BaseModel):
+    sku: str
+    count: int
+
+
+class Order(BaseModel):
+    id: str
+    total: float = 0.0
+    lines: list[Line] = []
+    note: str | MISSING = MISSING
+    due: date | None = None
+    customer_name: Annotated[str | None, Field(alias="customerName")] = None
+
+
+class Amount(BaseModel):
+    value: Number
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    value: int
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Card(BaseModel):
+    kind: Literal["card"]
+    number: str
+
+
+class Cash(BaseModel):
+    kind: Literal["cash"]
+
+
+class Payment(BaseModel):
+    means: Annotated[Card | Cash, Field(discriminator="kind")]
+    ids: list[UUID] = []
+
+
+class Checked(BaseModel):
+    value: str
+
+    @field_validator("value")
+    @classmethod
+    def refuse(cls, value: str) -> str:
+        if value == "crash":
+            raise KeyError(value)
+        message = f"{value} is not wanted"
+        raise ValueError(message)
+
+
+def order_contract() -> Contract:
+    return create_contract(
+        uri="#/order",
+        type="com.order.create",
+        description="""
+            Takes an order.
+
+            Answers once.
+        """,
+        versions={
+            "1.10.0": {"accepts": Order, "emits": {"evt.order.created": Order}},
+            "1.9.0": {"accepts": Order, "emits": {}},
+        },
+    )
+
+
+def paths(schema: Schema, data: dict[str, Any]) -> tuple[tuple[str | int, ...], ...]:
+    with pytest.raises(InvalidDataError) as caught:
+        schema.validate(data)
+    assert not schema.is_valid(data)
+    return caught.value.paths
+
+
+def test_defaults_are_filled_in_and_what_is_unlisted_is_stripped() -> None:
+    assert Schema(Order).validate({"id": "1", "more": 1}) == {
+        "id": "1",
+        "total": 0.0,
+        "lines": [],
+        "due": None,
+        "customerName": None,
+    }
+
+
+def test_unlisted_keys_are_treated_as_the_model_says() -> None:
+    assert Schema(Open).validate({"a": {"b": 1}}) == {"a": {"b": 1}}
+    assert paths(Schema(Strict), {"value": 1, "more": 1}) == (("more",),)
+
+
+def test_data_keeps_its_wire_form() -> None:
+    data = {"id": "1", "total": 1.5, "lines": [], "note": "x", "due": "2024-01-15", "customerName": "a"}
+    assert Schema(Order).validate(data) == data
+
+
+@pytest.mark.parametrize("value", [1, -(2**63), 9_007_199_254_740_993])
+@pytest.mark.parametrize("model, key", [(Amount, "value"), (Order, "total")])
+def test_integers_stay_integers(value: int, model: type[BaseModel], key: str) -> None:
+    data = Schema(model).validate({"id": "1", key: value})
+    assert data[key] == value
+    assert isinstance(data[key], int)
+
+
+@pytest.mark.parametrize("value", ["5", True, None, [], float("nan"), float("inf"), 2**64])
+@pytest.mark.parametrize("model, key", [(Amount, "value"), (Order, "total"), (Strict, "value")])
+def test_only_numbers_are_numbers(value: object, model: type[BaseModel], key: str) -> None:
+    assert not Schema(model).is_valid({"id": "1", key: value})
+
+
+def test_places_of_faults_are_named_in_the_data_own_terms() -> None:
+    schema = Schema(Order)
+    assert paths(schema, {"lines": [{"sku": "a", "count": "1"}, {"count": 1}], "customerName": 5}) == (
+        ("id",),
+        ("lines", 0, "count"),
+        ("lines", 1, "sku"),
+        ("customerName",),
+    )
+    assert paths(Schema(Amount), {"value": "5"}) == (("value",),)
+    assert paths(Schema(Payment), {"means": {"kind": "card"}}) == (("means", "number"),)
+    assert paths(Schema(Payment), {"means": {"kind": "other"}}) == (("means",),)
+
+
+def test_what_is_no_json_is_no_data() -> None:
+    assert paths(Schema(Open), {"a": {1, 2}}) == ((),)
+    assert Schema(Payment).validate({"means": {"kind": "cash"}, "ids": [str(UUID(int=1))]})["ids"] == [str(UUID(int=1))]
+
+
+@pytest.mark.parametrize("value", ["secret", "crash"])
+def test_a_check_of_the_model_refuses_without_telling_data(value: str) -> None:
+    with pytest.raises(InvalidDataError) as caught:
+        Schema(Checked).validate({"value": value})
+    assert value not in str(caught.value)
+
+
+def test_what_is_reported_is_bounded() -> None:
+    with pytest.raises(InvalidDataError, match="and 80 more") as caught:
+        Schema(Order).validate({"id": "1", "lines": [{"sku": "a", "count": "1"}] * 100})
+    assert len(caught.value.paths) == 20
+
+
+def test_a_schema_is_made_of_a_model() -> None:
+    with pytest.raises(SetupError, match="expected a class derived from BaseModel"):
+        Schema(object())
+    with pytest.raises(InvalidDataError, match="no object"):
+        Schema(list[int] | Open).validate([1])  # type: ignore[arg-type]
+
+
+def test_versions_stand_in_their_order() -> None:
+    contract = order_contract()
+    assert list(contract.versions) == ["1.9.0", "1.10.0"]
+    assert contract.version("latest").version == "1.10.0"
+    assert contract.version("oldest").dataschema == "#/order/1.9.0"
+    assert contract.description == "Takes an order.\nAnswers once."
+    with pytest.raises(SetupError, match=r"no version 2\.0\.0; it has 1\.9\.0, 1\.10\.0"):
+        contract.version("2.0.0")
+
+
+def test_the_system_error_is_a_reply_of_every_contract() -> None:
+    version = order_contract().version("latest")
+    assert list(version.replies) == ["evt.order.created", "sys.com.order.create.error"]
+    assert version.replies[version.system_error_type] is SYSTEM_ERROR_SCHEMA
+    assert version.system_error_dataschema == "#/order/0.0.0"
+    assert not version.is_orchestrator
+
+
+def test_an_orchestrator_takes_the_parent_subject() -> None:
+    contract = create_orchestrator_contract(
+        uri="#/orc/order", name="order", versions={"1.0.0": {"init": Order, "complete": Amount}}
+    )
+    version = contract.version("1.0.0")
+    assert version.is_orchestrator
+    assert version.complete_type == "arvo.orc.order.done"
+    assert version.accepts.validate({"parentSubject$$": None, "id": "1"})["parentSubject$$"] is None
+    assert paths(version.accepts, {"parentSubject$$": ""}) == (("id",), ("parentSubject$$",))
+    assert "parentSubject$$" not in Schema(Order).validate({"id": "1", "parentSubject$$": "x"})
+
+
+def test_json_schemas_are_json() -> None:
+    described = create_simple_contract(
+        uri="#/pay", type="pay.card", versions={"1.0.0": {"accepts": Payment, "emits": Amount}}
+    ).json_schema()
+    assert described["versions"][0]["emits"][0]["type"] == "evt.pay.card.success"
+    assert loads(str(described).replace("'", '"').replace("None", "null")) == described
+
+
+def test_a_contract_put_together_wrongly_is_refused() -> None:
+    sides = {"accepts": Order, "emits": {}}
+    with pytest.raises(SetupError, match="has accepts; expected accepts and emits"):
+        create_contract(uri="#/a", type="com.a.b", versions={"1.0.0": {"accepts": Order}})
+    with pytest.raises(SetupError, match="map no event types"):
+        create_contract(uri="#/a", type="com.a.b", versions={"1.0.0": {"accepts": Order, "emits": Order}})
+    with pytest.raises(SetupError, match="expected three numbers"):
+        create_contract(uri="#/a", type="com.a.b", versions={"1.0": sides})
+    with pytest.raises(SetupError, match="kept as the wildcard"):
+        create_contract(uri="#/a", type="com.a.b", versions={"00.0.0": sides})
+    with pytest.raises(SetupError, match="kept for orchestrators"):
+        create_contract(uri="#/a", type="arvo.orc.b", versions={"1.0.0": sides})
+    with pytest.raises(SetupError, match="no Pydantic model"):
+        create_orchestrator_contract(uri="#/a", name="b", versions={"1.0.0": {"init": dict, "complete": Order}})
+
+
+def test_a_contract_emits_only_its_own_types() -> None:
+    attributes = {"id": "1", "time": "2024-01-15T12:34:56Z", "source": "com.order.create", "type": "evt.other.thing"}
+    with pytest.raises(SetupError, match=r"does not emit evt\.other\.thing; it emits evt\.order\.created"):
+        emits_event(order_contract().version("latest"), attributes, execution_id="1")

@@ -1,0 +1,179 @@
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.strategies import JSON_VALUES, TEXTS, events
+from worker.core.errors import InvalidEventError
+from worker.core.events import (
+    ARVO_CONTENT_TYPE,
+    DATA_DEPTH_MAX,
+    Event,
+    create_event,
+    event_from_json,
+    event_to_json,
+    is_storable,
+)
+from worker.core.json import dumps, loads
+from worker.core.uris import encode_uri, is_encoded_uri
+
+ATTRIBUTES: dict[str, Any] = {
+    "id": "event-1",
+    "source": "com.example.shop",
+    "type": "com.example.created",
+    "subject": "subject-1",
+    "time": "2024-01-15T12:34:56.789+00:00",
+    "data": {"a": 1},
+}
+
+
+def document(**changes: object) -> dict[str, object]:
+    return {**event_to_json(create_event(ATTRIBUTES)), **changes}
+
+
+def failed(raw: object) -> tuple[str, ...]:
+    with pytest.raises(InvalidEventError) as caught:
+        event_from_json(raw)
+    return caught.value.failed
+
+
+def nested(depth: int) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        data = {"a": data}
+    return data
+
+
+@given(events())
+def test_an_event_travels_unchanged(event: Event) -> None:
+    assert event_from_json(loads(dumps(event_to_json(event)))) == event
+
+
+@given(JSON_VALUES | st.dictionaries(st.sampled_from([*document(), "domain", "x", "X"]), JSON_VALUES))
+def test_any_json_is_an_event_or_invalid(raw: object) -> None:
+    changed = document(**raw) if isinstance(raw, dict) and all(name.isalpha() for name in raw) else raw
+    try:
+        event = event_from_json(changed)
+    except InvalidEventError:
+        return
+    assert event_from_json(event_to_json(event)) == event
+
+
+def test_attributes_are_encoded_only_when_created() -> None:
+    event = create_event({**ATTRIBUTES, "source": "my app", "redirectto": "a%b"})
+    assert (event.source, event.redirectto) == ("my%20app", "a%25b")
+    assert event_from_json(event_to_json(event)) == event
+
+
+def test_what_the_wire_adds_is_kept() -> None:
+    event = event_from_json(document(domain="orders", tenant="a", count=5, flag=False, nothing=None))
+    assert event.domain == "orders"
+    assert event.extensions == {"tenant": "a", "count": 5, "flag": False, "nothing": None}
+    assert event_to_json(event)["domain"] == "orders"
+
+
+def test_a_plain_cloud_event_needs_no_arvo_attributes() -> None:
+    event = event_from_json({**ATTRIBUTES, "specversion": "1.0"})
+    assert (event.to, event.datacontenttype, event.parentid) == (None, "application/json", None)
+
+
+def test_arvos_content_type_needs_a_receiver() -> None:
+    assert failed(document(to=None)) == ("to",)
+    assert failed(document(to="")) == ("to",)
+
+
+@pytest.mark.parametrize("raw", [None, [], "{}", 1, True])
+def test_what_is_no_object_is_no_event(raw: object) -> None:
+    assert failed(raw) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "accesscontrol", "parentid", "traceparent", "tracestate", "domain", "datacontenttype", "tenant"]
+)
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_texts_that_can_not_be_stored_are_refused(name: str, text: str) -> None:
+    assert failed(document(**{name: text + ARVO_CONTENT_TYPE})) == (name,)
+
+
+@pytest.mark.parametrize("name", ["source", "subject", "dataschema", "to", "redirectto"])
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a b", "", "%"])
+def test_uris_that_are_not_encoded_are_refused(name: str, text: str) -> None:
+    assert failed(document(**{name: text})) == (name,)
+
+
+@pytest.mark.parametrize("specversion", ["0.3", "1", 1.0, None, ""])
+def test_another_version_of_cloudevents_is_refused(specversion: object) -> None:
+    assert failed(document(specversion=specversion)) == ("specversion",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "x",
+        {"a": math.nan},
+        {"a": 2**64},
+        {"a": ["\0"]},
+        {"\0": 1},
+        {"a": "\\\0"},
+        {"a": "\ud800"},
+        {"a": datetime.now(UTC)},
+        {1: "a"},
+        nested(DATA_DEPTH_MAX + 1),
+        nested(2000),
+    ],
+)
+def test_data_that_can_not_be_kept_is_refused(data: object) -> None:
+    assert failed(document(data=data)) == ("data",)
+
+
+@pytest.mark.parametrize("data", [{}, {"a": "\\u0000"}, {"a": [[]] * 500}, nested(DATA_DEPTH_MAX)])
+def test_data_that_can_be_kept_is_accepted(data: dict[str, Any]) -> None:
+    event = event_from_json(document(data=data))
+    assert event.data == data
+    assert loads(dumps(event_to_json(event)))["data"] == data
+
+
+@pytest.mark.parametrize("units", [True, math.inf, math.nan, 2**64, "5", []])
+def test_execution_units_are_a_finite_number(units: object) -> None:
+    assert failed(document(executionunits=units)) == ("executionunits",)
+
+
+@pytest.mark.parametrize("name", ["to", "data", "specversion", "domain"])
+def test_an_extension_does_not_replace_an_attribute(name: str) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        create_event(ATTRIBUTES, {name: "x"})
+    assert caught.value.failed == (name,)
+
+
+@pytest.mark.parametrize("name", ["id", "time", "source", "subject"])
+def test_nothing_is_made_up(name: str) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        create_event({key: value for key, value in ATTRIBUTES.items() if key != name})
+    assert caught.value.failed == (name,)
+
+
+def test_errors_tell_no_data() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        event_from_json(document(id="", type="secret", Other="secret"))
+    assert caught.value.failed == ("id", "type")
+    assert "secret" not in str(caught.value)
+
+
+@given(TEXTS)
+def test_an_encoded_uri_is_one(text: str) -> None:
+    assert is_encoded_uri(encode_uri(text))
+    assert not is_encoded_uri(text + " ")
+
+
+@given(st.text(st.characters(), max_size=5))
+def test_what_is_storable_is_utf8_without_nul(text: str) -> None:
+    try:
+        storable = b"\0" not in text.encode("utf-8")
+    except UnicodeEncodeError:
+        storable = False
+    assert is_storable(text) is storable

@@ -1,0 +1,8 @@
+"""The command `worker`: each subcommand reads its arguments and calls one function."""
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    from worker.cli.app import app
+
+    app(prog_name="worker")

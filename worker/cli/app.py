@@ -1,0 +1,162 @@
+"""The commands, as `--help` shows them. What a command needs is imported when it runs, so that help is fast."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.terminal.faults import reports_faults
+
+app = typer.Typer(
+    help="Run event-driven workflows, written as statecharts, on Kafka and PostgreSQL.",
+    epilog="Settings are read from WORKER_* variables and from .env; `worker config` lists them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _examples(*lines: str) -> str:
+    """Lay out examples so that help does not wrap them."""
+    return "\b\n" + "\n".join(("Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)))
+
+
+@app.command(epilog=_examples("worker run"))
+@reports_faults
+def run() -> None:
+    """Run the worker until SIGTERM or Ctrl-C.
+
+    Needs a migrated database (`worker migrate`) and the topics of its machines.
+    """
+    from worker.bootstrap import build_worker, deploy, run_until_stopped
+    from worker.logs import configure_logs
+    from worker.settings import load_settings
+
+    settings = load_settings().settings
+    configure_logs(settings.log_level, settings.log_format)
+    run_until_stopped(build_worker(deploy(settings)))
+
+
+@app.command(epilog=_examples("worker dev"))
+@reports_faults
+def dev() -> None:
+    """Bring up a worker to try out, and stay up until Ctrl-C.
+
+    Starts PostgreSQL, a Kafka-protocol broker, the worker and sample services that answer the order machine;
+    nothing of them is left afterwards. Servers that WORKER_DATABASE_URL and WORKER_KAFKA_BOOTSTRAP_SERVERS name
+    are used instead.
+    """
+    from worker.cli.development import develop
+
+    develop()
+
+
+@app.command(epilog=_examples("worker migrate", "worker migrate --check"))
+@reports_faults
+def migrate(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit with 1 if the schema is not current.")
+    ] = False,
+) -> None:
+    """Bring the database to the schema that this worker needs."""
+    from worker.cli.migrating import check_schema, migrate_schema
+
+    (check_schema if check else migrate_schema)()
+
+
+@app.command(
+    epilog=_examples(
+        """worker produce arvo.orc.order --data '{"order_id": "A-1", "amount": 40}'""",
+        "worker produce arvo.orc.order --file orders.ndjson",
+        "echo 'no event' | worker produce --unchecked --file -",
+    )
+)
+@reports_faults
+def produce(
+    *,
+    event_type: Annotated[
+        str | None, typer.Argument(metavar="TYPE", help="Type of the events that are made.", show_default=False)
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="JSON", help="Data of one event.", show_default=False)] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A line per event: its data, or without TYPE the whole event. `-` is standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S", help="Instance that gets the event; a workflow's start makes its own.", show_default=False
+        ),
+    ] = None,
+    source: Annotated[str, typer.Option(metavar="NAME", help="Who sends it.")] = "com.example.cli",
+    version: Annotated[
+        str | None,
+        typer.Option(metavar="X.Y.Z", help="Version of the workflow. [default: the newest]", show_default=False),
+    ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Send the lines as they are, events or not: to see dead letters.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a workflow, or send it an event.
+
+    All events are checked against the machines' contracts before the first is sent. Prints id and subject of each.
+    """
+    from worker.cli.producing import Draft, Origin, produce_events
+
+    draft = Draft(event_type, subject, source, version)
+    produce_events(draft, Origin(data, file, unchecked=unchecked), as_json=as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "worker tail", "worker tail --from-beginning --domain dlq", "worker tail --subject 3f2a9c1e --json"
+    )
+)
+@reports_faults
+def tail(
+    *,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this topic: a domain, `input` or `dlq`. May be repeated.", show_default=False
+        ),
+    ] = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with what is there already.")] = False,
+    subject: Annotated[
+        str | None,
+        typer.Option(metavar="S", help="Only this instance: its subject, or the beginning of its execution's id."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after N lines.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the topics, a line per event, until Ctrl-C.
+
+    Shows what is committed: the time (UTC), the topic, the event's type, the instance, the event's id.
+    """
+    from worker.cli.tailing import Wanted, tail_topics
+
+    wanted = Wanted(tuple(domain or ()), subject, count, from_beginning=from_beginning)
+    tail_topics(wanted, as_json=as_json)
+
+
+@app.command(epilog=_examples("worker config", "worker config --json"))
+@reports_faults
+def config(*, as_json: AsJson = False) -> None:
+    """Show every setting, its value and its origin.
+
+    Secrets are masked. Exits with 2 if a setting is wrong, after naming all faults.
+    """
+    from worker.cli.configuration import show_settings
+
+    show_settings(as_json=as_json)

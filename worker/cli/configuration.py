@@ -1,0 +1,113 @@
+"""`worker config`: every setting, its value and its origin. Secrets are masked."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pydantic import SecretStr
+
+from worker.core.errors import SetupError
+from worker.settings import KAFKA_PROPERTY_PREFIX, PREFIX, Loaded, Settings, load_settings
+from worker.terminal.faults import SETUP_FAULT, fail
+from worker.terminal.lines import table
+
+MASK: Final = "***"
+_SECRET_PROPERTY: Final = re.compile(
+    r"password|passphrase|secret|credential|private\.key|key\.pem|jaas|oauthbearer\.config"
+)
+_SECRET_PARAMETER: Final = re.compile(r"password", re.IGNORECASE)
+
+Row = dict[str, str]
+"""setting, value, origin, description."""
+
+
+def show_settings(*, as_json: bool) -> None:
+    """Print the settings; end with 2 if some are wrong."""
+    try:
+        rows, fault = list(_rows(load_settings())), None
+    except SetupError as error:
+        # Which values were meant is not known then; what there is to set is.
+        rows, fault = list(_defaults()), error
+    if as_json:
+        _print_json(rows, fault)
+    else:
+        shown = [(row["setting"], row["value"], row["origin"], row["description"]) for row in rows]
+        sys.stdout.write(table([("SETTING", "VALUE", "ORIGIN", "WHAT IT IS"), *shown]) + "\n")
+    if fault is not None:
+        fail(str(fault), SETUP_FAULT)
+
+
+def _print_json(rows: list[Row], fault: SetupError | None) -> None:
+    faults = [] if fault is None else [line.strip() for line in str(fault).splitlines()[1:]]
+    document = {"settings": rows, "faults": faults}
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _rows(loaded: Loaded) -> Iterator[Row]:
+    for name, field in Settings.model_fields.items():
+        value, origin = getattr(loaded.settings, name), loaded.origins[name]
+        if name == "kafka_properties":
+            yield from _property_rows(value, origin)
+            continue
+        yield _row(PREFIX + name.upper(), _shown(name, value), origin, field.description)
+
+
+def _property_rows(properties: Mapping[str, str], origin: str) -> Iterator[Row]:
+    yield _property_row("<PROPERTY>", "", "default")
+    for name, value in sorted(properties.items()):
+        shown = MASK if _SECRET_PROPERTY.search(name) else value
+        yield _property_row(name.upper().replace(".", "_"), shown, origin)
+
+
+def _property_row(name: str, value: str, origin: str) -> Row:
+    description = (
+        Settings.model_fields["kafka_properties"].description if name == "<PROPERTY>" else "librdkafka property"
+    )
+    return _row(KAFKA_PROPERTY_PREFIX + name, value, origin, description)
+
+
+def _defaults() -> Iterator[Row]:
+    for name, field in Settings.model_fields.items():
+        if name == "kafka_properties":
+            yield from _property_rows({}, "default")
+            continue
+        value = "" if field.is_required() else _shown(name, field.default)
+        origin = "required" if field.is_required() else "default"
+        yield _row(PREFIX + name.upper(), value, origin, field.description)
+
+
+def _row(setting: str, value: str, origin: str, description: str | None) -> Row:
+    return {"setting": setting, "value": value, "origin": origin, "description": description or ""}
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return masked_url(value.get_secret_value()) if name == "database_url" else MASK
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else str(value)
+
+
+def masked_url(url: str) -> str:
+    """Show a database's address without its password; one that can be read in two ways is not shown at all."""
+    scheme, netloc, path, query, fragment = urlsplit(url)
+    credentials, at, place = netloc.rpartition("@")
+    # A password with an unescaped `/`, `?` or `#` ends up in what follows the place.
+    if "@" in f"{path}{query}{fragment}" or (not at and not _is_place(netloc)):
+        return f"{scheme}://{MASK}"
+    user, colon, _ = credentials.partition(":")
+    parameters = [
+        (name, MASK if _SECRET_PARAMETER.search(name) else value)
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    shown_query = f"?{urlencode(parameters, safe='*/')}" if parameters else ""
+    return f"{scheme}://{user}{f':{MASK}' if colon else ''}{at}{place}{path}{shown_query}"
+
+
+def _is_place(netloc: str) -> bool:
+    return all(re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", place) for place in netloc.split(","))
