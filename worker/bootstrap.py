@@ -113,6 +113,7 @@ def ensure_topics(deployment: Deployment, admin: TopicAdmin) -> None:
 
 def _build(deployment: Deployment) -> Worker:
     settings = deployment.settings
+    require_current(settings.database_url.get_secret_value())
     admin = TopicAdmin(deployment.kafka)
     ensure_topics(deployment, admin)
     claim = _new_claim()
@@ -144,7 +145,6 @@ def _build(deployment: Deployment) -> Worker:
 
 def _database(deployment: Deployment, cluster_id: str, claim: Claim) -> PostgresDatabase:
     settings = deployment.settings
-    require_current(settings.database_url.get_secret_value())
     database = PostgresDatabase(deployment.database, claim.owner)
     database.bind(cluster_id, settings.group_id, deployment.topics.input)
     database.check_lock_table(settings.batch_records_max)

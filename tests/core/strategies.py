@@ -19,6 +19,14 @@ TYPES = st.lists(st.text("abcz019", min_size=1, max_size=4), min_size=3, max_siz
 TIMES = st.datetimes().map(lambda moment: moment.isoformat(timespec="milliseconds") + "Z")
 EXTENSION_NAMES = st.from_regex(r"\Ax[a-z0-9]{0,6}\Z")
 
+CONTENT_TYPES = (
+    ARVO_CONTENT_TYPE,
+    "application/cloudevents+json",
+    " application/cloudevents+json ;a=b",
+    "application/json",
+    "application/json; a=b",
+)
+
 
 @st.composite
 def events(draw: st.DrawFn) -> Event:
@@ -30,7 +38,7 @@ def events(draw: st.DrawFn) -> Event:
         "subject": draw(FILLED_TEXTS),
         "data": draw(JSON_OBJECTS),
         "time": draw(TIMES),
-        "datacontenttype": draw(st.sampled_from((ARVO_CONTENT_TYPE, "application/json", "application/json; a=b"))),
+        "datacontenttype": draw(st.sampled_from(CONTENT_TYPES)),
         "executionunits": draw(st.none() | NUMBERS),
     }
     for name in ("to", "dataschema", "redirectto", "accesscontrol", "parentid", "traceparent", "tracestate", "domain"):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from worker.core.errors import InvalidEventError
-from worker.core.events import ARVO_CONTENT_TYPE, Event, event_from_json, event_to_json
+from worker.core.events import Event, event_from_json, event_to_json
 from worker.core.json import dumps, loads
 from worker.core.records import Headers
 
@@ -17,7 +17,6 @@ _CONTENT_TYPE: Final = "content-type"
 _PREFIX: Final = "ce_"
 _STRUCTURED_TYPE: Final = "application/cloudevents+json"
 _STRUCTURED_HEADER: Final = (_CONTENT_TYPE, b"application/cloudevents+json; charset=UTF-8")
-_OTHER_CLOUDEVENTS: Final = "application/cloudevents"
 
 # Arvo's own content type would make a receiver take a record in binary mode for a structured one.
 _BINARY_DATA_TYPE: Final = "application/json"
@@ -63,17 +62,14 @@ def decode_record(value: bytes | None, headers: Headers) -> Event:
     """
     binding = _binding_headers(headers)
     content_type = binding.get(_CONTENT_TYPE, "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == _STRUCTURED_TYPE:
+    if _is_structured(content_type):
         return event_from_json(_json(value))
-    if media_type.startswith(_OTHER_CLOUDEVENTS):
-        raise InvalidEventError(
-            "The record has a CloudEvents content type that is not read; expected one event as "
-            f"{_STRUCTURED_TYPE}, or binary mode.",
-            ("datacontenttype",),
-        )
     attributes = {name.removeprefix(_PREFIX): text for name, text in binding.items() if name.startswith(_PREFIX)}
     return event_from_json(_with_data(attributes, content_type, value) if attributes else _json(value))
+
+
+def _is_structured(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == _STRUCTURED_TYPE
 
 
 def _structured(event: Event) -> tuple[bytes, Headers]:
@@ -84,7 +80,7 @@ def _structured(event: Event) -> tuple[bytes, Headers]:
 
 
 def _binary(event: Event) -> tuple[bytes, Headers]:
-    content_type = _BINARY_DATA_TYPE if event.datacontenttype == ARVO_CONTENT_TYPE else event.datacontenttype
+    content_type = _BINARY_DATA_TYPE if _is_structured(event.datacontenttype) else event.datacontenttype
     attributes = event_to_json(event)
     del attributes["data"], attributes["datacontenttype"]
     headers = tuple(

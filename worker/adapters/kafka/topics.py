@@ -87,7 +87,8 @@ class TopicAdmin:
             return self._client.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
         except KafkaException as exception:
             raise KafkaUnavailable(
-                f"no broker answers at {self._bootstrap_servers}: {describe(error_of(exception))}"
+                f"no broker answers at {self._bootstrap_servers} ({describe(error_of(exception))}): "
+                "is Kafka running there, and is WORKER_KAFKA_BOOTSTRAP_SERVERS right?"
             ) from exception
 
 
