@@ -24,7 +24,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "module, statement, contract",
+    ("module", "statement", "contract"),
     [
         ("core/planted.py", "import worker.ports", "A layer imports only the layers below it"),
         ("runtime/planted.py", "import worker.adapters.kafka", "A layer imports only the layers below it"),

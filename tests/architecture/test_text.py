@@ -44,7 +44,7 @@ def test_no_file_tells_of_a_machine_or_a_registry() -> None:
 
 
 @pytest.mark.parametrize(
-    "text, rule",
+    ("text", "rule"),
     [
         ("see /root" + "/project", "a path of one machine"),
         ("cd /home" + "/someone/project", "a path of one machine"),

@@ -20,6 +20,7 @@ from worker.core.engine.chart import Chart
 from worker.core.engine.scope import Received, ReceivedView, Scope
 from worker.core.engine.session import ScopeEvaluator
 from worker.core.engine.sismic_engine import SismicEngine, _run
+from worker.core.engine.values import fresh
 from worker.core.errors import ExecutionFailure
 from worker.core.snapshots import decode_snapshot, encode_snapshot
 
@@ -150,10 +151,13 @@ class Live:
             macrostep = self.interpreter.execute_once()
         active = self.interpreter.configuration
         remembered = {key: kept for key, kept in self.evaluator.remembered.items() if key in active}
+        context = self.scope.context()
+        # What SPEC machines promises of a live instance: after a step its context is what the stored form gives back.
+        self.scope.namespace.update(fresh(context))
         return StepResult(
             snapshot=Snapshot(
                 configuration=tuple(active),
-                context=self.scope.context(),
+                context=context,
                 init=self.init,
                 history={name: tuple(sorted(states)) for name, states in self.interpreter._memory.items()},
                 remembered=remembered,

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     """Keep the server that the arguments describe; return its exit status."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _exit)
+    # A shell starts background programs deaf to it, and a server that inherits that can't be stopped by it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     server = _start(options)
     try:
         sys.stdout.write(f"{server.pid}\n")
