@@ -8,7 +8,8 @@ export PIP_ROOT_USER_ACTION := ignore
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.made-from-lock
+LOCKED := $(VENV)/.made-from-lock
+INSTALLED := $(VENV)/.has-worker
 # The first of these that is Python 3.11 or newer makes the environment; `make PYTHON=… setup` names another.
 PYTHON :=
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -16,7 +17,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv with the `worker` command in it, from the lock file
+setup: $(INSTALLED) ## Make .venv with the `worker` command in it, from the lock file
 
 demo: setup ## Show orders flow through the worker, on servers of its own (under a minute)
 	@$(BIN)/python -m worker.demo
@@ -52,13 +53,17 @@ clean: ## Remove .venv and what tools left behind
 servers:
 	@if [ "$${CI:-}" = true ] && [ "$$(id -u)" = 0 ]; then sh tests/servers/install.sh; fi
 
-$(STAMP): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock
 	@for python in $(PYTHONS); do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$${found:-}" ]; then \
 		echo "make: no Python 3.11 or newer among: $(PYTHONS). Install one (Debian: apt-get install python3)," \
 			"or name it: make PYTHON=/path/to/python3 setup" >&2; exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing python3-venv, which Debian keeps apart from python3 …"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
 	fi; \
 	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
 		echo "make: $$found can't make an environment: the module venv or ensurepip is missing." \
@@ -67,6 +72,9 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "Making $(VENV) with $$($$found --version) from requirements.lock …"; \
 	$$found -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 	@echo "$(BIN)/worker is ready"

@@ -1,36 +1,63 @@
-"""Settings: `WORKER_*` from the environment, from files named by `WORKER_*_FILE`, and from `.env`, in that order.
+"""Settings: `WORKER_*` from the environment, from files that `WORKER_*_FILE` names, and from `.env`.
 
-All faults are reported at once, and a name that is no setting is a fault too: a misspelt setting must not be
-silently left at its default.
+The environment stands above `.env`. All faults are reported at once, and a name that is no setting is a fault too:
+a misspelt setting must not be silently left at its default. No fault tells a value, which may be a secret.
 """
 
 import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ValidationInfo
 
 from worker.core.errors import SetupError
 
-PREFIX = "WORKER_"
-KAFKA_PROPERTY_PREFIX = "WORKER_KAFKA__"
-_NOT_OURS = re.compile(r"WORKER_(TEST_\w+|SERVICE_\w+|PORT(_\w+)?)")
-"""Test settings, and what Kubernetes puts into the environment for a Service named `worker`."""
+PREFIX: Final = "WORKER_"
+KAFKA_PROPERTY_PREFIX: Final = "WORKER_KAFKA__"
 
-Names = Annotated[tuple[str, ...], NoDecode]
+_FILE: Final = "_FILE"
+_SECRET_PROPERTY_FILE: Final = re.compile(r"\w*(?:PASSWORD|SECRET)_FILE", re.IGNORECASE)
+"""Other properties that end in `.file` are librdkafka's own."""
+
+_TEST_SETTING: Final = re.compile(r"WORKER_TEST_\w+")
+_SERVICE: Final = re.compile(
+    r"WORKER_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+)
+_SERVICE_PORT: Final = re.compile(r"WORKER_(?:\w+_)?PORT")
+_SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://")
+"""What Kubernetes puts into the environment for a Service whose name begins with `worker`."""
+
+_OWN_PROPERTIES: Final = {
+    "bootstrap.servers": "set WORKER_KAFKA_BOOTSTRAP_SERVERS",
+    "group.id": "set WORKER_GROUP_ID",
+} | dict.fromkeys(
+    (
+        "acks",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "isolation.level",
+        "partition.assignment.strategy",
+        "partitioner",
+        "request.required.acks",
+        "transactional.id",
+    ),
+    "exactly once rests on the worker's own value; leave it out",
+)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting, with its default. The description is what `worker config` shows."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     kafka_bootstrap_servers: str = Field(min_length=1, description="Kafka brokers, host:port, separated by commas")
     database_url: SecretStr = Field(description="PostgreSQL address, postgresql://user:password@host:port/database")
@@ -38,12 +65,14 @@ class Settings(BaseSettings):
     topic_prefix: str = Field(
         "orchestrator", pattern=r"^[a-zA-Z0-9._-]+$", description="topics are PREFIX.input, PREFIX.<domain>, PREFIX.dlq"
     )
-    machines: Names = Field(("machines",), description="packages with machines, separated by commas")
+    machines: tuple[str, ...] = Field(
+        ("machines",), min_length=1, description="packages with machines, separated by commas"
+    )
     engine: Literal["sismic"] = Field("sismic", description="execution engine")
     delivery: Literal["exactly_once"] = Field("exactly_once", description="delivery mode")
     kafka_content_mode: Literal["structured", "binary"] = Field("structured", description="CloudEvents mode of outputs")
     executionunits: float | None = Field(
-        None, ge=0, description="executionunits of emitted events, if a machine sets none"
+        None, ge=0, allow_inf_nan=False, description="executionunits of emitted events, if a machine sets none"
     )
     error_stacks: bool = Field(False, description="put stack traces, which tell paths, into system error events")
     create_topics: bool = Field(False, description="create missing topics at start")
@@ -55,7 +84,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
     log_format: Literal["console", "json"] = Field("json", description="form of log lines")
     kafka_properties: dict[str, str] = Field(
-        default_factory=dict, description="librdkafka properties, each WORKER_KAFKA__<PROPERTY> with _ for ."
+        default_factory=dict,
+        repr=False,
+        description="librdkafka properties, each WORKER_KAFKA__<PROPERTY> with _ for .",
     )
 
     @field_validator("machines", mode="before")
@@ -66,35 +97,21 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr) -> SecretStr:
-        if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("expected an address that begins with postgresql://")
         return value
 
     @field_validator("journal_days")
     @classmethod
-    def _keeps_the_window(cls, value: int, info: Any) -> int:
+    def _keeps_the_window(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("deduplication_days", 0):
             raise ValueError("must not be smaller than WORKER_DEDUPLICATION_DAYS")
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **__: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from `load_settings` alone, which knows where each came from."""
-        del settings_cls
-        return (init_settings,)
-
-    SECRETS: ClassVar[tuple[str, ...]] = ("database_url",)
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings and where each value came from: `default`, `environment`, `file <path>` or `.env`."""
+    """The settings and where each value came from: `default`, `preset`, `.env`, `environment` or `file <path>`."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -106,57 +123,98 @@ def load_settings(
     defaults: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read all settings; `defaults` stand below everything else. Raises: SetupError naming all faults."""
-    environment = os.environ if environment is None else environment
-    dotenv = {
-        name: value for name, value in dotenv_values((directory or Path.cwd()) / ".env").items() if value is not None
-    }
-    faults: list[str] = []
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for source, origin in ((defaults or {}, "preset"), (dotenv, ".env"), (environment, "environment")):
-        for name, value in source.items():
-            if name.startswith(PREFIX) and not _NOT_OURS.fullmatch(name):
-                _take(name, value, origin, values, origins, faults)
-    settings: Settings | None = None
+    found = _Found()
+    found.take_all(defaults or {}, "preset")
+    found.take_all(_dotenv((directory or Path.cwd()) / ".env"), ".env")
+    found.take_all(os.environ if environment is None else environment, "environment")
     try:
-        settings = Settings(**values)
+        settings = Settings(**found.values)
     except ValidationError as error:
-        faults += [_fault(one) for one in error.errors(include_input=False, include_url=False)]
-    if faults or settings is None:
-        raise SetupError("settings are wrong:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return Loaded(settings, {name: origins.get(name, "default") for name in Settings.model_fields})
+        found.faults += [_fault(one) for one in error.errors(include_input=False, include_url=False)]
+    else:
+        if not found.faults:
+            return Loaded(settings, {name: found.origins.get(name, "default") for name in Settings.model_fields})
+    raise SetupError("settings are wrong:\n" + "\n".join(f"  {fault}" for fault in found.faults))
 
 
-def _take(
-    name: str, value: str, origin: str, values: dict[str, Any], origins: dict[str, str], faults: list[str]
-) -> None:
-    """Put one variable where it belongs, or say why it belongs nowhere."""
-    if name.startswith(KAFKA_PROPERTY_PREFIX):
-        kafka_property = name.removeprefix(KAFKA_PROPERTY_PREFIX).lower().replace("_", ".")
-        values.setdefault("kafka_properties", {})[kafka_property] = value
-        origins["kafka_properties"] = origin
-        return
-    field = name.removeprefix(PREFIX).lower()
-    if field.endswith("_file") and field.removesuffix("_file") in Settings.model_fields:
-        field, path = field.removesuffix("_file"), Path(value)
-        try:
-            value, origin = path.read_text().strip(), f"file {path}"
-        except OSError as error:
-            faults.append(f"{name}: the file {path} can't be read: {error.strerror}")
+def _dotenv(path: Path) -> dict[str, str]:
+    # Without interpolation: a password may hold `${`.
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the sources gave so far; a later one stands above an earlier one."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def take_all(self, source: Mapping[str, str], origin: str) -> None:
+        """Take every variable that is ours."""
+        for name, value in source.items():
+            if name.startswith(PREFIX) and not _is_foreign(name, value):
+                self._take(name, value, origin, source)
+
+    def _take(self, name: str, value: str, origin: str, source: Mapping[str, str]) -> None:
+        if not _is_file_variant(name):
+            self._put(name, value, origin)
             return
-    if field not in Settings.model_fields or field == "kafka_properties":
-        faults.append(f"{name}: is no setting{_closest(field)}; `worker config` lists them")
-        return
-    values[field], origins[field] = value, origin
+        target = name[: -len(_FILE)]
+        if target in source:
+            self.faults.append(f"{name}: {target} is set too; leave one of them out")
+            return
+        try:
+            self._put(target, Path(value).read_text(encoding="utf-8").strip(), f"file {value}")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+            self.faults.append(f"{name}: the file {value} can't be read: {reason}")
+
+    def _put(self, name: str, value: str, origin: str) -> None:
+        if name.startswith(KAFKA_PROPERTY_PREFIX):
+            self._put_property(name, value, origin)
+        elif (setting := _setting(name)) in _SETTABLE:
+            self.values[setting], self.origins[setting] = value, origin
+        else:
+            self.faults.append(f"{name}: is no setting{_closest(setting)}; `worker config` lists them")
+
+    def _put_property(self, name: str, value: str, origin: str) -> None:
+        kafka_property = name.removeprefix(KAFKA_PROPERTY_PREFIX).lower().replace("_", ".")
+        if kafka_property in _OWN_PROPERTIES:
+            self.faults.append(f"{name}: can't be set: {_OWN_PROPERTIES[kafka_property]}")
+            return
+        self.values.setdefault("kafka_properties", {})[kafka_property] = value
+        self.origins["kafka_properties"] = origin
 
 
-def _closest(field: str) -> str:
-    close = difflib.get_close_matches(field, Settings.model_fields, 1)
+_SETTABLE: Final = frozenset(Settings.model_fields) - {"kafka_properties"}
+
+
+def _setting(name: str) -> str:
+    return name.removeprefix(PREFIX).lower()
+
+
+def _is_foreign(name: str, value: str) -> bool:
+    """Tell what begins with our prefix and is somebody else's."""
+    if _setting(name) in _SETTABLE:
+        return False
+    if _TEST_SETTING.fullmatch(name) or _SERVICE.fullmatch(name):
+        return True
+    return bool(_SERVICE_PORT.fullmatch(name) and _SERVICE_ADDRESS.match(value))
+
+
+def _is_file_variant(name: str) -> bool:
+    if name.startswith(KAFKA_PROPERTY_PREFIX):
+        return _SECRET_PROPERTY_FILE.fullmatch(name) is not None
+    return name.upper().endswith(_FILE) and _setting(name[: -len(_FILE)]) in _SETTABLE
+
+
+def _closest(setting: str) -> str:
+    close = difflib.get_close_matches(setting, _SETTABLE, 1)
     return f", did you mean {PREFIX}{close[0].upper()}?" if close else ""
 
 
-def _fault(error: Mapping[str, Any]) -> str:
-    name = PREFIX + str(error["loc"][0]).upper()
-    text = "is not set" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
-    description = Settings.model_fields[error["loc"][0]].description
-    return f"{name}: {text} ({description})"
+def _fault(error: ErrorDetails) -> str:
+    setting = str(error["loc"][0])
+    text = "is not set" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{setting.upper()}: {text} ({Settings.model_fields[setting].description})"

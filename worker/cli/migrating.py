@@ -2,7 +2,7 @@
 
 import sys
 
-from worker.adapters.postgres.migrate import head_revision, require_current
+from worker.adapters.postgres.migrate import current_revision, head_revision, require_current
 from worker.adapters.postgres.migrate import migrate as run_migrations
 from worker.cli.loading import settings_without
 from worker.core.errors import SetupError
@@ -21,9 +21,12 @@ def migrate_schema() -> None:
 
 
 def check_schema() -> None:
-    """Say whether the schema is the worker's; end with 1 if it is not."""
+    """Say whether the schema is the worker's; end with 1 if it is not. Raises: SetupError."""
+    url = _database_url()
+    # A database that can't be asked is another fault than one that answers.
+    current_revision(url)
     try:
-        require_current(_database_url())
+        require_current(url)
     except SetupError as error:
         fail(str(error), FAILED)
     sys.stdout.write(f"schema is current: {head_revision()}\n")

@@ -9,13 +9,12 @@ from typing import Any, Final
 from uuid import uuid4
 
 from worker.adapters.kafka.producing import EventProducer
-from worker.adapters.kafka.topics import TopicAdmin
 from worker.bootstrap import Deployment
-from worker.cli.loading import deployment_without
+from worker.cli.loading import deployment_without, missing_topics
 from worker.core.codec import encode_record
 from worker.core.contracts import PARENT_SUBJECT
 from worker.core.errors import InvalidDataError, InvalidEventError, InvalidSubjectError, SetupError
-from worker.core.events import Event, create_event, event_from_json
+from worker.core.events import Event, create_event, event_from_json, is_reverse_dns
 from worker.core.json import dumps, loads
 from worker.core.machines import Machine, MachineInput
 from worker.core.records import Output
@@ -91,14 +90,22 @@ def _read(path: Path) -> bytes:
 def _event(registry: Registry, draft: Draft, place: str, line: bytes) -> Event:
     """Make the event of one line and check it. Raises: SetupError that names the place."""
     try:
-        document = loads(line)
-        if not isinstance(document, dict):
-            raise SetupError("expected a JSON object")
+        document = _object(line)
         event = event_from_json(document) if draft.type is None else _drafted(registry, draft, document)
         _check(registry, event)
-    except (SetupError, InvalidEventError, InvalidSubjectError, ValueError) as error:
-        raise SetupError(f"{place}: {error} Nothing was sent.") from error
+    except (SetupError, InvalidEventError, InvalidSubjectError) as error:
+        raise SetupError(f"{place}: {str(error).rstrip('.')}. Nothing was sent.") from error
     return event
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        document = loads(line)
+    except ValueError as error:
+        raise SetupError(f"no JSON that can be kept exactly: {error}") from error
+    if not isinstance(document, dict):
+        raise SetupError("expected a JSON object")
+    return document
 
 
 def _drafted(registry: Registry, draft: Draft, data: Mapping[str, Any]) -> Event:
@@ -108,9 +115,7 @@ def _drafted(registry: Registry, draft: Draft, data: Mapping[str, Any]) -> Event
         machine = _machine(registry, draft.type, draft.version or WILDCARD_VERSION)
         accepted = machine.inputs[draft.type]
         data = {PARENT_SUBJECT: None, **data}
-        subject = draft.subject or root_subject(
-            name=machine.source, version=machine.version, initiator=draft.source, execution_id=str(uuid4())
-        )
+        subject = draft.subject or _new_subject(machine, draft.source)
     elif draft.subject is None:
         raise SetupError(_no_subject(registry, draft.type))
     else:
@@ -130,13 +135,19 @@ def _drafted(registry: Registry, draft: Draft, data: Mapping[str, Any]) -> Event
     )
 
 
+def _new_subject(machine: Machine, source: str) -> str:
+    if not is_reverse_dns(source):
+        raise SetupError(f"the source {source} can start nothing: expected a name of three parts or more, as com.example.cli")
+    return root_subject(name=machine.source, version=machine.version, initiator=source, execution_id=str(uuid4()))
+
+
 def _check(registry: Registry, event: Event) -> None:
     """Check that a hosted machine takes the event and that its data fits. Raises: SetupError, InvalidSubjectError."""
     machine, accepted = _accepting(registry, event.subject, event.type)
     try:
         accepted.schema.validate(event.data)
     except InvalidDataError as error:
-        raise SetupError(f"{event.type} of {machine.source} {machine.version}: {error}") from error
+        raise SetupError(f"{machine.source} {machine.version} does not take this {event.type}: {error}") from error
 
 
 def _accepting(registry: Registry, subject: str, event_type: str) -> tuple[Machine, MachineInput]:
@@ -171,7 +182,7 @@ def _output(topic: str, event: Event) -> Output:
 
 def _send(deployment: Deployment, outputs: list[Output]) -> None:
     """Send all. Raises: SetupError, if the topic is missing; KafkaUnavailable."""
-    missing = TopicAdmin(deployment.kafka).missing([deployment.topics.input])
+    missing = missing_topics(deployment, [deployment.topics.input])
     if missing:
         raise SetupError(
             f"the topic {missing[0]} is missing: start a worker with WORKER_CREATE_TOPICS=true, or make it"

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.adapters.kafka.tailing import Start, TopicTail
-from worker.adapters.kafka.topics import TopicAdmin
 from worker.bootstrap import Deployment
-from worker.cli.loading import deployment_without
+from worker.cli.loading import deployment_without, missing_topics
 from worker.core.errors import SetupError
 from worker.core.json import dumps
 from worker.terminal.lines import Told, names_subject
@@ -43,7 +42,8 @@ def _told(deployment: Deployment, topics: list[str], wanted: Wanted) -> Iterator
     left = wanted.count
     with TopicTail(deployment.kafka, topics, start, f"{deployment.topics.prefix}-{_GROUP_SUFFIX}") as tail:
         while True:
-            for received in tail.read(_WAIT_SECONDS):
+            # What is read at once comes partition by partition; it is easier to follow by time.
+            for received in sorted(tail.read(_WAIT_SECONDS), key=lambda one: one.record.timestamp):
                 told = Told(received)
                 if wanted.subject is not None and not names_subject(wanted.subject, told.subject):
                     continue
@@ -57,7 +57,7 @@ def _topics(deployment: Deployment, domains: tuple[str, ...]) -> list[str]:
     """Name the topics to follow. Raises: SetupError, if one is missing; KafkaUnavailable."""
     known = deployment.topic_names()
     topics = [deployment.topics.domain(domain) for domain in domains] or known
-    missing = TopicAdmin(deployment.kafka).missing(topics)
+    missing = missing_topics(deployment, topics)
     if missing:
         raise SetupError(
             f"these topics are missing: {', '.join(missing)}. The machines' topics are {', '.join(known)}; "

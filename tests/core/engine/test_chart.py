@@ -57,8 +57,10 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ),
     (
         "history that leads to history",
-        "initial: a\nstates:\n  - name: a\n  - name: h\n    type: deep history\n    memory: i\n"
-        "  - name: i\n    type: deep history\n    memory: h",
+        (
+            "initial: a\nstates:\n  - name: a\n  - name: h\n    type: deep history\n    memory: i\n"
+            "  - name: i\n    type: deep history\n    memory: h"
+        ),
         "",
         "can't be a history state",
     ),

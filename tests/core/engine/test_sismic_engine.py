@@ -17,6 +17,11 @@ from worker.core.errors import ExecutionFailure, SetupError
 ONE = "initial: a\nstates:\n  - name: a\n"
 
 
+def on_go(code: str) -> str:
+    """Give a root whose state `a` runs this line on the event `go`."""
+    return f"{ONE}    transitions:\n      - event: go\n        action: |\n          {code}\n"
+
+
 def failure(run: Run, type_: str = "go", **data: Any) -> ExecutionFailure:
     before = run.snapshot
     with pytest.raises(ExecutionFailure) as raised:
@@ -100,8 +105,8 @@ class TestScope:
     def test_provided_names(self) -> None:
         run = Run(
             chart(
-                "initial: a\nstates:\n  - name: a\n    on entry: |\n"
-                "      seen = [subject, now.isoformat(), new_id(), new_id(), init['x'], shout('y'), event.id, event.name]",
+                ONE + "    on entry: |\n      seen = [subject, now.isoformat(), new_id(), new_id()]\n"
+                "      seen += [init['x'], shout('y'), event.id, event.name]\n",
                 "seen = None",
                 {"shout": str.upper},
             ),
@@ -268,6 +273,11 @@ class TestOrder:
         assert found.message.startswith("Non-determinist choice between transitions a -> go [None]")
         assert "\n" not in found.message
 
+    def test_two_transitions_of_the_root_are_named_likewise(self) -> None:
+        found = failure(Run(chart("transitions:\n  - event: go\n  - event: go\n" + ONE)))
+        assert found.name == "NonDeterminismError"
+        assert "transitions of the root" in found.message
+
     def test_priorities_give_the_first_match(self) -> None:
         of = chart(
             ONE + "    transitions:\n      - event: go\n        target: b\n        priority: 2\n"
@@ -326,7 +336,8 @@ class TestOrder:
     def test_the_trace_tells_each_microstep(self) -> None:
         of = chart(
             ONE
-            + "    transitions:\n      - event: go\n        target: b\n  - name: b\n    type: final\n    on entry: complete(n=1)"
+            + "    transitions:\n      - event: go\n        target: b\n"
+            + "  - name: b\n    type: final\n    on entry: complete(n=1)\n"
         )
         result = Run(of).send("go")
         assert result.trace == (Microstep("go", ("a",), ("b",)), Microstep(None, ("b", "root"), ()))
@@ -384,7 +395,8 @@ class TestContracts:
     def test_sent_and_received(self) -> None:
         of = chart(
             ONE + "    transitions:\n      - event: go\n        action: send('x', n=1)\n        contract:\n"
-            "          - before: received('go') and not sent('x')\n  - name: b\n    contract:\n      - always: 'False'\n"
+            "          - before: received('go') and not sent('x')\n"
+            "  - name: b\n    contract:\n      - always: 'False'\n"
         )
         assert Run(of).send("go").expected
 
@@ -417,7 +429,7 @@ class TestFailures:
         ],
     )
     def test_an_error_keeps_its_name_and_text(self, code: str, name: str, message: str) -> None:
-        class Unprintable(Exception):  # noqa: N818
+        class Unprintable(Exception):
             def __str__(self) -> str:
                 raise RuntimeError
 
@@ -425,7 +437,7 @@ class TestFailures:
             raise Unprintable
 
         of = chart(
-            f"initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n        action: |\n          {code}\n",
+            on_go(code),
             functions={"fail": fail},
         )
         found = failure(Run(of))
@@ -459,7 +471,7 @@ class TestFailures:
     )
     def test_a_context_that_is_no_json_fails_with_variable_and_state(self, value: str, reason: str) -> None:
         of = chart(
-            f"initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n        action: |\n          n = {value}\n",
+            on_go(f"n = {value}"),
             "n, m = 0, 0",
         )
         found = failure(Run(of))

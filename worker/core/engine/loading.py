@@ -36,7 +36,7 @@ def load_statechart(source: str | Path | Statechart, name: str | None) -> tuple[
         statechart = _validated(source, name)
     else:
         name = name or (str(source) if isinstance(source, Path) else "statechart")
-        statechart = _imported(_read(source, name) if isinstance(source, Path) else source, name)
+        statechart = _imported(source, name)
     for finding in _structural_findings(statechart):
         raise SetupError(f"{name}: {finding}")
     return FrozenStatechart(statechart), name
@@ -48,16 +48,11 @@ def canonical_text(statechart: Statechart) -> str:
     return text
 
 
-def _read(path: Path, name: str) -> str:
+def _imported(source: str | Path, name: str) -> Statechart:
     try:
-        return path.read_text(encoding="utf-8")
+        document = YAML(typ="safe", pure=True).load(source)
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{name}: the statechart can't be read ({error}); name a YAML file in UTF-8.") from error
-
-
-def _imported(text: str, name: str) -> Statechart:
-    try:
-        document = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}" if mark else "the text"

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
-from sismic.exceptions import ConflictingTransitionsError, ContractError, NonDeterminismError
+from sismic.exceptions import (
+    ConflictingTransitionsError,
+    ContractError,
+    NonDeterminismError,
+    StatechartError,
+)
 
 from worker.core.engine.api import Program, Snapshot, StepInput, StepResult
 from worker.core.engine.chart import Chart
@@ -16,6 +21,9 @@ SISMIC_VERSION: Final = "1.6.14"
 """The version whose private state `session` restores; a test holds it against the installed one."""
 
 _NAME_MAX: Final = 256
+
+_NO_COMMON_ANCESTOR: Final = "State None does not exist"
+"""What sismic says when two transitions of the root are enabled: it looks for the state that contains both."""
 
 
 @final
@@ -67,6 +75,8 @@ def _failure(error: BaseException) -> ExecutionFailure:
 
 
 def _name(error: BaseException) -> str:
+    if isinstance(error, StatechartError) and str(error) == _NO_COMMON_ANCESTOR:
+        return NonDeterminismError.__name__
     return type(error).__name__.encode("utf-8", "replace").decode().replace("\0", "")[:_NAME_MAX] or "Error"
 
 
@@ -75,6 +85,8 @@ def _message(error: BaseException) -> str:
         case ContractError():
             # Sismic's own text has the whole context.
             return f"The condition does not hold: {error.condition}"
+        case StatechartError() if str(error) == _NO_COMMON_ANCESTOR:
+            return "Non-determinist choice between transitions of the root: give them guards or priorities"
         case NonDeterminismError() | ConflictingTransitionsError():
             return str(error).partition("\n")[0]
     try:

@@ -1,0 +1,126 @@
+"""The second ceiling: the SQL of the same batches, prepared beforehand, without Kafka and without steps."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from confluent_kafka import Message
+
+from tests.bench.measures import Throughput
+from tests.bench.site import PARTITIONS, Site, deployment
+from worker.adapters.postgres.database import PostgresDatabase
+from worker.bootstrap import Deployment
+from worker.core.instances import Instance
+from worker.core.records import Record
+from worker.core.routing import Router
+from worker.core.step import Host
+from worker.ports import Found, Position, Wanted, Writes
+from worker.runtime.batch import Limits, Run, decode, wanted
+from worker.runtime.stages import Stages
+
+OWNER = "bench-sql-alone"
+JOURNAL_DAYS = 30
+RECORD_BYTES_MAX = 1_048_588
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one batch reads and writes."""
+
+    records: int
+    wanted: Wanted
+    writes: Writes
+
+
+def to_records(messages: Sequence[Message]) -> list[Record]:
+    """Take the partitions in turn, as a consumer of all of them gets their records."""
+    records = [
+        Record(
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            timestamp=message.timestamp()[1],
+            key=message.key(),  # type: ignore[arg-type]  # The client's types allow texts.
+            value=message.value(),  # type: ignore[arg-type]
+            headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
+        )
+        for message in messages
+    ]
+    return sorted(records, key=lambda record: (record.offset, record.partition))
+
+
+class Preparation:
+    """Run the steps of all batches, so that only their SQL is left to do."""
+
+    def __init__(self, plan: Deployment) -> None:
+        settings, registry = plan.settings, plan.registry
+        self._host = Host(registry)
+        self._router = Router(plan.topics, registry, settings.group_id, "bench")
+        self._limits = Limits(dict.fromkeys(plan.topic_names(), RECORD_BYTES_MAX))
+        self._clock_ms = time.time_ns() // 1_000_000
+        self._instances: dict[bytes, Instance] = {}
+        self._next_offsets = dict.fromkeys(range(PARTITIONS), 0)
+
+    def batches(self, records: Sequence[Record], batch_records_max: int) -> Iterator[Batch]:
+        """Give the batches: two of one record, for the count of round trips, then full ones."""
+        starts = [0, 1, *range(2, len(records), batch_records_max)]
+        for start, end in zip(starts, [*starts[1:], len(records)], strict=True):
+            yield self._batch(records[start:end])
+
+    def _batch(self, records: Sequence[Record]) -> Batch:
+        ordered = sorted(records, key=lambda record: (record.partition, record.offset))
+        after = {record.partition: record.offset + 1 for record in ordered}
+        before = {partition: self._next_offsets[partition] for partition in after}
+        decoded = [decode(record) for record in ordered]
+        reads = wanted(decoded, before)
+        known = {digest: self._instances[digest] for digest in reads.digests if digest in self._instances}
+        run = Run(self._host, self._router, self._limits, self._clock_ms, Found(known, []), Stages())
+        run.run(decoded)
+        writes = run.writes(after, before)
+        self._instances.update(writes.created)
+        self._instances.update((digest, instance) for digest, instance, _ in writes.changed)
+        self._next_offsets.update(after)
+        return Batch(len(records), reads, writes)
+
+
+class SqlAlone:
+    """Apply prepared batches in an empty database."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        plan = deployment(site.environment("sql-alone"))
+        self._database = PostgresDatabase(plan.database, OWNER)
+        self._database.register(plan.registry.machines, OWNER)
+        self._database.keep_days(JOURNAL_DAYS)
+        begun = Position(0, "topic", 0, 0, OWNER, OWNER)
+        self._database.insert_positions([replace(begun, partition=number) for number in range(PARTITIONS)])
+
+    def run(self, batches: Sequence[Batch]) -> tuple[Throughput, dict[int, int]]:
+        """Time all batches but the first three, whose round trips are counted."""
+        traced, timed = batches[:3], batches[3:]
+        round_trips = {batch.records: self._round_trips(batch) for batch in traced}
+        before = self._site.cpu(os.getpid())
+        begun, cpu_begun = time.perf_counter(), time.process_time()
+        for batch in timed:
+            self._apply(batch)
+        seconds, client = time.perf_counter() - begun, time.process_time() - cpu_begun
+        # The servers descend from this process, so the tree's time is not the client's.
+        cpu = replace(self._site.cpu(os.getpid()).since(before), client=client, broker=0.0)
+        self._database.close()
+        events = sum(batch.records for batch in timed)
+        return Throughput("SQL alone", events, seconds, cpu, {"batches": len(timed)}), round_trips
+
+    def _apply(self, batch: Batch) -> None:
+        self._database.begin(OWNER, batch.wanted)
+        self._database.commit(batch.writes)
+
+    def _round_trips(self, batch: Batch) -> int:
+        """Count how often the server was waited for: it says each time that it is ready."""
+        with tempfile.TemporaryFile() as trace:
+            with self._database._session.connection() as connection:
+                connection.pgconn.trace(trace.fileno())
+            self._apply(batch)
+            connection.pgconn.untrace()
+            trace.seek(0)
+            return sum(b"\tReadyForQuery" in line for line in trace)
