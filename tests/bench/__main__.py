@@ -23,7 +23,9 @@ def main() -> int:
         console.print(f"The bench needs an Apache Kafka of its own: {JAVA_REMEDY}.")
         return 1
     with sigterm_interrupts(), running_site(chosen.batch) as site:
-        results = run_all(site, Wishes(chosen.orders, chosen.latency_seconds), lambda text: print(f"… {text}", flush=True))
+        results = run_all(
+            site, Wishes(chosen.orders, chosen.latency_seconds), lambda text: print(f"… {text}", flush=True)
+        )
     print_results(results, console)
     return 0
 
@@ -31,7 +33,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.bench", description=main.__doc__)
     wishes = Wishes()
-    parser.add_argument("--orders", type=int, default=wishes.orders, help="orders of four events (default: %(default)s)")
+    parser.add_argument(
+        "--orders", type=int, default=wishes.orders, help="orders of four events (default: %(default)s)"
+    )
     parser.add_argument("--batch", type=int, default=500, help="records in a batch, at most (default: %(default)s)")
     parser.add_argument(
         "--latency-seconds",

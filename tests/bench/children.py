@@ -37,7 +37,9 @@ def stop_at_end_of_input(stop: Callable[[], None]) -> None:
 class Child:
     """Run a module of the bench as a process of its own for as long as the context lasts."""
 
-    def __init__(self, module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         self._popen = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -52,7 +54,9 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close_input()
         try:
             self._popen.wait(STOP_TIMEOUT_SECONDS)

@@ -64,4 +64,3 @@ class Clocked:
                 message = f"the outputs of {len(missing)} events did not come within {TIMEOUT_SECONDS:g} s"
                 raise TimeoutError(message)
             self._note(0.1)
-

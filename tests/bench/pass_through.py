@@ -49,6 +49,7 @@ class PassThrough:
                 "retry.backoff.ms": 10,
                 "linger.ms": 1,
                 "compression.type": "lz4",
+                "log_level": 4,
             }
         )
         self._producer.init_transactions(TIMEOUT_SECONDS)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.measures import Results, Throughput
-from tests.bench.runs import PASS_THROUGH, SQL_ALONE, WORKER
+from tests.bench.runs import PASSED, SQL_ALONE, WORKER
 from worker.runtime.stages import STAGES
 
 _TITLES = {"postgres": "PostgreSQL", "kafka": "Kafka"}
@@ -28,7 +28,9 @@ def _throughput(results: Results) -> Table:
     (worker,) = results.named(WORKER)
     for run in results.runs:
         cpu = (run.cpu.client, run.cpu.postgres, run.cpu.broker)
-        table.add_row(run.name, f"{run.rate:,.0f}", f"{worker.rate / run.rate:.3f}", *(_micros(run, one) for one in cpu))
+        table.add_row(
+            run.name, f"{run.rate:,.0f}", f"{worker.rate / run.rate:.3f}", *(_micros(run, one) for one in cpu)
+        )
     return table
 
 
@@ -59,9 +61,14 @@ def _batches(results: Results) -> Table:
     table.add_column("worker", justify="right")
     (worker,) = results.named(WORKER)
     counts = worker.told["counts"]
-    trips = ", ".join(f"{count} for {records} events" for records, count in sorted(results.round_trips.items()))
-    table.add_row("events per batch", f"{counts['records'] / counts['batches']:,.0f} (at most {results.batch_records_max})")
-    table.add_row("round trips to PostgreSQL per batch", trips)
+    trips = [
+        f"{count} for {records} event{'s' if records > 1 else ''}"
+        for records, count in sorted(results.round_trips.items())
+    ]
+    table.add_row(
+        "events per batch", f"{counts['records'] / counts['batches']:,.0f} (at most {results.batch_records_max})"
+    )
+    table.add_row("round trips to PostgreSQL per batch", ", ".join(trips))
     table.add_row("journal on disk with its indexes, bytes per event", f"{results.stored.journal:,.0f}")
     table.add_row("write-ahead log, bytes per event", f"{results.stored.wal:,.0f}")
     table.add_row("worker's memory at most, MB", f"{worker.told['rss_kilobytes_max'] / 1024:,.0f}")
@@ -76,14 +83,19 @@ def _latency(results: Results) -> Table:
     for one in results.latencies:
         figures = [one.percentile(percent) for percent in (50, 99)]
         ratios = [one.percentile(percent) / base.percentile(percent) for percent in (50, 99)]
-        table.add_row(one.name, str(len(one.millis)), *(f"{value:.1f}" for value in figures), *(f"{value:.2f}" for value in ratios))
+        table.add_row(
+            one.name,
+            str(len(one.millis)),
+            *(f"{value:.1f}" for value in figures),
+            *(f"{value:.2f}" for value in ratios),
+        )
     return table
 
 
 def _summary(results: Results) -> str:
     (worker,) = results.named(WORKER)
     ratios = (
-        f"{worker.rate / mean(run.rate for run in results.named(name)):.1%} of {name}" for name in (PASS_THROUGH, SQL_ALONE)
+        f"{worker.rate / mean(run.rate for run in results.named(name)):.1%} of {name}" for name in (PASSED, SQL_ALONE)
     )
     return f"The worker: {worker.rate:,.0f} events/s, {', '.join(ratios)} in this run."
 

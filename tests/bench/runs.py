@@ -18,7 +18,7 @@ from tests.bench.traffic import Feeder, Reader
 from tests.workload import STATES, records
 from worker.bootstrap import Deployment
 
-PASS_THROUGH = "pass-through"
+PASSED = "pass-through"
 SQL_ALONE = "SQL alone"
 WORKER = "worker"
 
@@ -57,7 +57,7 @@ def run_all(site: Site, wishes: Wishes, tell: Tell) -> Results:
     """Measure everything, telling what is being done."""
     tell(f"the workload: {wishes.orders} orders, {len(STATES)} events each")
     workload = _prepared(site, wishes.orders)
-    tell(PASS_THROUGH)
+    tell(PASSED)
     runs = [_pass_through(site, workload, "passed-before")]
     tell(SQL_ALONE)
     sql, round_trips = SqlAlone(site).run(workload.batches)
@@ -67,7 +67,7 @@ def run_all(site: Site, wishes: Wishes, tell: Tell) -> Results:
     runs.append(worked)
     tell(f"{SQL_ALONE}, again")
     runs.append(SqlAlone(site).run(workload.batches)[0])
-    tell(f"{PASS_THROUGH}, again")
+    tell(f"{PASSED}, again")
     runs.append(_pass_through(site, workload, "passed-after"))
     tell(f"latency, {wishes.latency_seconds:g} s each")
     latencies = [_pass_through_latency(site, wishes.latency_seconds), _worker_latency(site, wishes.latency_seconds)]
@@ -96,7 +96,7 @@ def _outputs(plan: Deployment) -> list[str]:
 def _pass_through(site: Site, workload: Workload, output: str) -> Throughput:
     route = Route(site.bootstrap_servers, workload.plan.topics.input, site.make_topic(output), site.batch_records_max)
     with _passing(route) as child:
-        return _measured(site, PASS_THROUGH, child, [output], workload.events)
+        return _measured(site, PASSED, child, [output], workload.events)
 
 
 def _passing(route: Route) -> Child:
@@ -133,7 +133,7 @@ def _measured(site: Site, name: str, child: Child, outputs: Sequence[str], event
 def _pass_through_latency(site: Site, seconds: float) -> Latency:
     input_topic, output = site.make_topic("latency-passed-input"), site.make_topic("latency-passed")
     with _passing(Route(site.bootstrap_servers, input_topic, output, site.batch_records_max)) as child:
-        return Latency(PASS_THROUGH, _clocked(site, child, (input_topic, [output]), "id", seconds))
+        return Latency(PASSED, _clocked(site, child, (input_topic, [output]), "id", seconds))
 
 
 def _worker_latency(site: Site, seconds: float) -> Latency:

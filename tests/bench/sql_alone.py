@@ -41,8 +41,8 @@ def to_records(messages: Sequence[Message]) -> list[Record]:
             partition=message.partition() or 0,
             offset=message.offset() or 0,
             timestamp=message.timestamp()[1],
-            key=message.key(),  # type: ignore[arg-type]  # The client's types allow texts.
-            value=message.value(),  # type: ignore[arg-type]
+            key=message.key(),
+            value=message.value(),
             headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
         )
         for message in messages

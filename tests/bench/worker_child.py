@@ -6,7 +6,7 @@ It tells when its first batch begins, and at its end the seconds per stage from 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from resource import RUSAGE_SELF, getrusage
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -37,12 +37,18 @@ class RunStages(Stages):
             self._last = {"seconds": dict(self.seconds), "counts": dict(self.counts), "total_seconds": total}
 
     def told(self) -> dict[str, Any]:
-        return self._last | {"rss_kilobytes_max": getrusage(RUSAGE_SELF).ru_maxrss}
+        return self._last | {"rss_kilobytes_max": _rss_kilobytes_max()}
 
     def _begin(self) -> None:
         tell(first=time.monotonic())
         self._begun = perf_counter()
         self.seconds = dict.fromkeys(self.seconds, 0.0)
+
+
+def _rss_kilobytes_max() -> int:
+    # Not what getrusage says, which is the parent's if that was larger when it made this process.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0])
 
 
 def main() -> None:

@@ -96,7 +96,7 @@ def check(y: int) -> int:
     return y
 
 
-def lab_machine(  # noqa: PLR0913  # Each is one thing that a test may vary.
+def lab_machine(
     entry: str = "pass",
     *,
     root: str = WAITING,

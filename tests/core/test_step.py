@@ -1,6 +1,6 @@
 """The table of one step, row by row and in its order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -77,7 +77,8 @@ ROWS: Mapping[str, Row] = {
     "unexpected": Row({"type": "evt.one.call.later"}, "Unexpected"),
 }
 MEANINGLESS = {
-    # Without a record there is nothing that could have ended, and a record's version is the one that counts.
+    # Without a record there is nothing that could have been started or ended.
+    ("no instance", "already started"),
     ("no instance", "ended"),
     # An event that nothing waits for runs no action.
     ("action raises", "unexpected"),
@@ -98,7 +99,7 @@ def test_each_row_gives_its_outcome(name: str) -> None:
     assert told(Request(**ROWS[name].wrong).outcome()) == ROWS[name].told
 
 
-@pytest.mark.parametrize("first, second", PAIRS)
+@pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_the_earlier_row_decides(first: str, second: str) -> None:
     both = {**ROWS[second].wrong, **ROWS[first].wrong}
     assert told(Request(**both).outcome()) == ROWS[first].told
@@ -153,7 +154,7 @@ class TestContracts:
         assert told(step(host, event, started(host))) == "DeadLettered NO_CONTRACT"
 
     @pytest.mark.parametrize(
-        "dataschema, expected",
+        ("dataschema", "expected"),
         [
             ("#/svc/one/1.0.0", "Advanced"),
             ("#/svc/one/0.0.0", "Advanced"),
@@ -192,7 +193,7 @@ class TestContracts:
         assert instance.snapshot.init == {**bare, "customer": "", "currency": "EUR", "items": []}
 
 
-FAULTY = {
+FAULTY: Mapping[str, tuple[str, Mapping[str, Callable[..., Any]], str, str]] = {
     "an action raises": ("raise LookupError('gone')", {}, "LookupError", "gone"),
     "an action exits": ("check(exit_now())", {"exit_now": lambda: exec("raise SystemExit")}, "SystemExit", ""),  # noqa: S102
     "an emission against its contract": ("emit('com.one.call', {'x': 'no'})", {}, "ContractViolation", "com.one.call"),
@@ -224,7 +225,9 @@ class TestFailures:
     @pytest.mark.parametrize("case", FAULTY)
     def test_a_failing_machine_gives_one_system_error(self, case: str) -> None:
         code, functions, name, text = FAULTY[case]
-        outcome = failed(step(hosting(lab_machine(f"emit('com.a.first', {{}})\n{code}", functions=functions)), init_of()))
+        outcome = failed(
+            step(hosting(lab_machine(f"emit('com.a.first', {{}})\n{code}", functions=functions)), init_of())
+        )
         assert outcome.error_name == name
         assert text in outcome.error_message
         assert outcome.emitted.event.type == "sys.arvo.orc.lab.error"
@@ -248,7 +251,7 @@ class TestFailures:
         assert outcome.before is instance
 
     @pytest.mark.parametrize(
-        "code, name",
+        ("code", "name"),
         [
             ("for _i in range(6): emit('com.a.b', {})", "EmissionsBoundExceeded"),
             ("emit('com.a.b', {'text': 'x' * 600})", "EmissionBytesBoundExceeded"),
@@ -337,7 +340,7 @@ class TestSystemErrors:
         assert "LookupError: gone" in stack
 
     @pytest.mark.parametrize(
-        "text, expected",
+        ("text", "expected"),
         [
             ("a\0b", "a\ufffdb"),
             ("a\ud800b", "a?b"),

@@ -76,7 +76,7 @@ def migrate(
     )
 )
 @reports_faults
-def produce(
+def produce(  # noqa: PLR0913  # A command has as many arguments as it has options.
     *,
     event_type: Annotated[
         str | None, typer.Argument(metavar="TYPE", help="Type of the events that are made.", show_default=False)

@@ -137,7 +137,9 @@ def _drafted(registry: Registry, draft: Draft, data: Mapping[str, Any]) -> Event
 
 def _new_subject(machine: Machine, source: str) -> str:
     if not is_reverse_dns(source):
-        raise SetupError(f"the source {source} can start nothing: expected a name of three parts or more, as com.example.cli")
+        raise SetupError(
+            f"the source {source} can start nothing: expected a name of three parts or more, as com.example.cli"
+        )
     return root_subject(name=machine.source, version=machine.version, initiator=source, execution_id=str(uuid4()))
 
 

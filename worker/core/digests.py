@@ -6,14 +6,14 @@ All are functions of the event alone, so a record that is run again gives the sa
 import hashlib
 from collections.abc import Callable
 from itertools import count
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 
 from worker.core.events import Event
 from worker.core.json import dumps
 
-_NAMESPACE = UUID("6f8a1f0e-6f2b-5c1c-9d55-0a6f3b7a2f10")
+_NAMESPACE = UUID("6f8a1f0e-6f2b-5c1c-9d55-0a6f3b7a2f10").bytes
 
 
 def subject_digest(subject: str) -> bytes:
@@ -47,23 +47,37 @@ class DerivedIds:
     __slots__ = ("_counter", "_namespace")
 
     def __init__(self, event: Event) -> None:
-        cause = dumps([event.subject, event.source, event.id]).decode()
-        self._namespace = uuid5(_NAMESPACE, cause)
+        self._namespace = _uuid5(_NAMESPACE, dumps([event.subject, event.source, event.id]))
         self._counter = count()
 
     def emission(self, ordinal: int) -> str:
         """Name the emission with this ordinal."""
-        return str(uuid5(self._namespace, f"emission:{ordinal}"))
+        return self._id(f"emission:{ordinal}")
 
     def execution(self, ordinal: int) -> str:
         """Name the execution that the emission with this ordinal starts."""
-        return str(uuid5(self._namespace, f"execution:{ordinal}"))
+        return self._id(f"execution:{ordinal}")
 
     def error(self) -> str:
         """Name the system error event."""
-        return str(uuid5(self._namespace, "error"))
+        return self._id("error")
 
     @property
     def new_id(self) -> Callable[[], str]:
         """Give what chart code calls as `new_id()`: another id at each call."""
-        return lambda: str(uuid5(self._namespace, f"id:{next(self._counter)}"))
+        return lambda: self._id(f"id:{next(self._counter)}")
+
+    def _id(self, name: str) -> str:
+        digits = _uuid5(self._namespace, name.encode()).hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _uuid5(namespace: bytes, name: bytes) -> bytes:
+    """Give the bytes of a UUIDv5; the standard library's takes four times as long, and every step needs two.
+
+    Source: RFC 9562, section 5.5.
+    """
+    raw = bytearray(hashlib.sha1(namespace + name, usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)

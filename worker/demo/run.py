@@ -56,9 +56,7 @@ def run_demo(order_count: int) -> None:
     """Run the demo to its summary line. Raises: DemoFailed, WorkerEnded, and what `playground` raises."""
     with playground(lambda step: say(f"· {step}")) as ground:
         orders = make_orders(order_count, time.time_ns() // 1_000_000)
-        say(
-            f"· {order_count} orders go into {ground.deployment.topics.input}, with one broken record and one faulty order"
-        )
+        say(f"· {order_count} orders go into {ground.deployment.topics.input}, and two bad records among them")
         flow = _flow(ground, orders)
         ends = _show_ends(ground, orders)
         _show_failures(flow.watch)

@@ -48,7 +48,7 @@ _STOP_TIMEOUT_SECONDS: Final = 10.0
 
 def total_price(items: list[Mapping[str, Any]]) -> float:
     """Give what items cost."""
-    return sum(PRICES.get(item["sku"], OTHER_PRICE) * item["qty"] for item in items)
+    return float(sum(PRICES.get(item["sku"], OTHER_PRICE) * item["qty"] for item in items))
 
 
 Reply = tuple[str, dict[str, Any]]

@@ -5,7 +5,6 @@ Decoding needs nothing but the records; the steps need what the batch read under
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, assert_never
 
 import structlog
@@ -153,21 +152,19 @@ class Run:
         identity = (one.digest, one.event.source, one.event.id)
         now = step_time(one.record.timestamp, self.clock_ms, instance.now if instance else None)
         request = StepRequest(one.event, one.subject, instance, self._seen.get(identity), now)
-        begun = perf_counter()
-        outcome = self._outcome(request)
-        stepped = perf_counter()
-        outcome, outputs = self._publishable(request, outcome)
-        self.stages.seconds["step"] += stepped - begun
-        self.stages.seconds["encode"] += perf_counter() - stepped
+        outcome, outputs = self._outcome(request)
         self._keep(one, request, outcome, outputs)
 
-    def _outcome(self, request: StepRequest) -> Outcome:
+    def _outcome(self, request: StepRequest) -> tuple[Outcome, tuple[Output, ...]]:
         try:
-            return run_step(self.host, request)
+            with self.stages.stage("step"):
+                outcome = run_step(self.host, request)
+            with self.stages.stage("encode"):
+                return self._publishable(request, outcome)
         except Exception as error:  # noqa: BLE001
             # A fault of ours must not stop the partition; the record is kept, and redriven once it is mended.
             _LOG.exception("step_fault")
-            return DeadLettered(DeadLetterReason.STEP_FAULT, type(error).__name__, "the step itself failed")
+            return DeadLettered(DeadLetterReason.STEP_FAULT, type(error).__name__, "the step itself failed"), ()
 
     def _publishable(self, request: StepRequest, outcome: Outcome) -> tuple[Outcome, tuple[Output, ...]]:
         outputs = self._outputs(outcome)

@@ -207,8 +207,6 @@ class Worker:
         except PublicationUnknown as error:
             self._producer_settled = False
             self._back_off("taking_failed", error)
-        else:
-            self._failures = 0
 
     def _take(self, due: Sequence[Partition]) -> None:
         taken = self._taker.take([partition.number for partition in due])
@@ -307,4 +305,6 @@ class Worker:
         for number, offset in next_offsets.items():
             self._partitions[number].published_offset = offset
             self._partitions[number].turn(Turn.PUBLISHED)
+        # Not earlier: where partitions can be taken and batches fail, retries must slow down too.
+        self._failures = 0
         self.stages.counts["outputs"] += len(outputs)

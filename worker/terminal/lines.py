@@ -19,7 +19,7 @@ INSTANCE_WIDTH: Final = 18
 _UNREADABLE: Final = "(no event)"
 _TEXT_CHARACTERS_MAX: Final = 120
 _ORCHESTRATOR_PREFIX: Final = "arvo.orc."
-_CONTROL: Final = {code: "\ufffd" for code in (*range(32), *range(127, 160))}
+_CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
 @dataclass(frozen=True)

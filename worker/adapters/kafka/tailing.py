@@ -122,8 +122,8 @@ def _received(message: Message) -> Received:
         partition=partition,
         offset=offset,
         timestamp=max(message.timestamp()[1], 0),
-        key=message.key(),  # type: ignore[arg-type]
-        value=message.value(),  # type: ignore[arg-type]
+        key=message.key(),
+        value=message.value(),
         headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
     )
     return Received(topic, record)

@@ -76,7 +76,7 @@ def _failure(error: BaseException) -> ExecutionFailure:
 
 def _name(error: BaseException) -> str:
     if isinstance(error, StatechartError) and str(error) == _NO_COMMON_ANCESTOR:
-        return NonDeterminismError.__name__
+        return "NonDeterminismError"
     return type(error).__name__.encode("utf-8", "replace").decode().replace("\0", "")[:_NAME_MAX] or "Error"
 
 

@@ -1,0 +1,113 @@
+"""The README's commands are run, in order, on the servers of `worker dev`; its excerpts and tables are compared."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.commands import ROOT, Running, environment, exports, running, temporary_folders
+from worker.adapters.embedded.postgres import wheel_binaries
+from worker.demo.playground import DATABASE_URL
+from worker.settings import Settings
+
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [(language, text) for language, text in BLOCK.findall(README)]
+SHELL = [text for language, text in BLOCKS if language == "sh"]
+TIMEOUT_SECONDS = 60
+
+MAKE = re.compile(r"make( \w+)? +#.*")
+PLACEHOLDER = re.compile(r"export WORKER_\w+=.*")
+RUN = "WORKER_CREATE_TOPICS=true worker run"
+
+
+@pytest.fixture(scope="module")
+def dev() -> Iterator[Running]:
+    with temporary_folders() as folder, running("worker", "dev", given=None, folder=folder) as started:
+        started.wait_for("The worker's log")
+        yield started
+
+
+@pytest.fixture
+def shell_environment(dev: Running) -> dict[str, str]:
+    """Give what a reader has who pasted what `worker dev` printed: the command, and a psql, are on the path."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"], str(wheel_binaries())))
+    return environment(exports(dev.output) | {"PATH": path})
+
+
+def runnable(text: str) -> list[str]:
+    """Leave out the lines that run the tests again, and those that stand for the reader's own addresses."""
+    return [line for line in text.splitlines() if not MAKE.fullmatch(line) and not PLACEHOLDER.fullmatch(line)]
+
+
+@pytest.mark.slow
+def test_the_shell_blocks_do_what_they_say(shell_environment: dict[str, str], database_url: str) -> None:
+    for text in SHELL:
+        lines = runnable(text)
+        variables = dict(shell_environment)
+        if RUN in lines:
+            # A worker on servers of the reader's own: another database, and so another group and other topics.
+            variables |= {DATABASE_URL: database_url, "WORKER_GROUP_ID": "own", "WORKER_TOPIC_PREFIX": "own"}
+            lines[lines.index(RUN)] = f"{RUN} & trap 'kill $!; wait $!' EXIT; sleep 3; kill -0 $!"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=variables,
+            timeout=TIMEOUT_SECONDS,
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def test_lines_that_are_not_run_are_few() -> None:
+    left_out = [line for text in SHELL for line in text.splitlines() if line not in runnable(text)]
+    targets = [line.partition("#")[0].split()[1:] for line in left_out if line.startswith("make")]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in targets:
+        assert not target or re.search(rf"^{target[0]}:", makefile, re.MULTILINE), target
+    assert len(left_out) == len(targets) + 2
+
+
+@pytest.mark.parametrize("text", [text for language, text in BLOCKS if language in ("python", "yaml")])
+def test_excerpts_are_what_the_files_say(text: str) -> None:
+    heading, _, excerpts = text.partition("\n")
+    content = (ROOT / heading.removeprefix("# ")).read_text()
+    for excerpt in excerpts.split("# …\n"):
+        assert excerpt.strip()
+        assert excerpt in content
+
+
+def test_all_blocks_are_of_a_kind_that_is_looked_at() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "text", "yaml"}
+
+
+def test_the_settings_table_is_what_the_settings_say() -> None:
+    told = re.findall(r"^\| `(WORKER_\w+(?:<PROPERTY>)?)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    assert told == [row(name) for name in Settings.model_fields]
+
+
+def row(name: str) -> tuple[str, str, str]:
+    field = Settings.model_fields[name]
+    description = str(field.description).replace("<", "&lt;").replace(">", "&gt;")
+    if name == "kafka_properties":
+        return "WORKER_KAFKA__<PROPERTY>", "", description
+    value = field.default
+    if field.is_required() or value is None:
+        shown = ""
+    elif isinstance(value, tuple):
+        shown = ",".join(value)
+    else:
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"WORKER_{name.upper()}", f"`{shown}`" if shown else "", description
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)h][^)]*)\)", README))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
