@@ -233,7 +233,7 @@ class Consumer(Protocol):
     def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
         """Wait for a first record, then give what is there. Serves rebalances.
 
-        Raises: KafkaUnavailable, KafkaFatal, OffsetUnavailable.
+        Raises: KafkaUnavailable, KafkaFatal, OffsetUnavailable; no record is passed over then.
         """
         ...
 

@@ -10,6 +10,7 @@ from tests.bench.runs import Wishes, run_all
 from tests.bench.site import running_site
 from tests.servers.availability import JAVA_REMEDY
 from tests.servers.kafka import kafka_can_run
+from tests.workload import STATES
 from worker.terminal.signals import sigterm_interrupts
 
 WIDTH = 110
@@ -17,7 +18,10 @@ WIDTH = 110
 
 def main() -> int:
     """Give the exit code: 0 if everything was measured."""
-    chosen = _parser().parse_args()
+    parser = _parser()
+    chosen = parser.parse_args()
+    if chosen.orders * len(STATES) < 2 * (chosen.batch + 1):
+        parser.error(f"--orders {chosen.orders}: expected two batches of events at least; raise it or lower --batch")
     console = Console(width=WIDTH)
     if not kafka_can_run():
         console.print(f"The bench needs an Apache Kafka of its own: {JAVA_REMEDY}.")

@@ -136,7 +136,7 @@ def test_a_value_that_is_no_json_is_refused(value: bytes | None, headers: Header
 
 
 @pytest.mark.parametrize(
-    "extra, attribute",
+    ("extra", "attribute"),
     [
         pytest.param(("ce_id", b"event-1"), "id", id="repeated"),
         pytest.param(("CE_Id", b"event-1"), "id", id="repeated in another case"),
@@ -167,7 +167,7 @@ def test_other_content_types_are_refused(content_type: bytes) -> None:
     assert failed(BINARY.value, headers) == ("datacontenttype",)
 
 
-@pytest.mark.parametrize("text, units", [(b"2", 2), (b"-0.25", -0.25), (b"1e3", 1000)])
+@pytest.mark.parametrize(("text", "units"), [(b"2", 2), (b"-0.25", -0.25), (b"1e3", 1000)])
 def test_execution_units_are_read_as_a_number(text: bytes, units: float) -> None:
     headers = (*without(BINARY.headers, "ce_executionunits"), ("ce_executionunits", text))
     assert decode_record(BINARY.value, headers).executionunits == units

@@ -116,7 +116,7 @@ def test_data_keeps_its_wire_form() -> None:
 
 
 @pytest.mark.parametrize("value", [1, -(2**63), 9_007_199_254_740_993])
-@pytest.mark.parametrize("model, key", [(Amount, "value"), (Order, "total")])
+@pytest.mark.parametrize(("model", "key"), [(Amount, "value"), (Order, "total")])
 def test_integers_stay_integers(value: int, model: type[BaseModel], key: str) -> None:
     data = Schema(model).validate({"id": "1", key: value})
     assert data[key] == value
@@ -124,7 +124,7 @@ def test_integers_stay_integers(value: int, model: type[BaseModel], key: str) ->
 
 
 @pytest.mark.parametrize("value", ["5", True, None, [], float("nan"), float("inf"), 2**64])
-@pytest.mark.parametrize("model, key", [(Amount, "value"), (Order, "total"), (Strict, "value")])
+@pytest.mark.parametrize(("model", "key"), [(Amount, "value"), (Order, "total"), (Strict, "value")])
 def test_only_numbers_are_numbers(value: object, model: type[BaseModel], key: str) -> None:
     assert not Schema(model).is_valid({"id": "1", key: value})
 

@@ -212,6 +212,7 @@ class TestCompletion:
         types = [result.event.type for result in outcome.emitted]
         assert types[:4] == ["com.b.one", "com.b.two", "com.b.three", "com.b.four"]
         assert types[-1] == "arvo.orc.lab.done"
+        assert len({result.event.id for result in outcome.emitted}) == len(types)
         assert outcome.instance.status == "done"
 
 

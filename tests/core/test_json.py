@@ -65,7 +65,7 @@ def test_what_would_not_be_kept_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, value",
+    ("text", "value"),
     [
         ("1.0", 1.0),
         ("1E5", 100000.0),
@@ -87,6 +87,7 @@ def test_what_is_kept_is_read(text: str, value: object) -> None:
     [
         math.nan,
         [None, math.inf],
+        {"a": None, "b": math.nan},
         {"a": [{"b": (1.5, -math.inf)}]},
         MappingProxyType({"a": math.nan}),
         2**64,

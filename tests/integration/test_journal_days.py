@@ -102,7 +102,7 @@ def test_days_past_retention_are_dropped(connection: Connection, today: date) ->
 
 
 @pytest.mark.parametrize(
-    "partition,offset,kept",
+    ("partition", "offset", "kept"),
     [(0, W - 1, False), (0, W, True), (0, W + 1, True), (5, 0, True)],
     ids=["published", "at W", "above W", "no position row"],
 )

@@ -73,13 +73,37 @@ class TestBatches:
         assert (row.next_offset, row.published_offset, row.owner) == (6, 3, member.claim.owner)
 
     def test_a_duplicate_within_a_batch_is_told(self) -> None:
-        world = World(kafka_with_orders(1, steps=1))
-        (record,) = world.kafka.records[0]
-        append(world.kafka, 0, record.key, record.value, record.headers)
+        world = World(kafka_with_orders(1, steps=2))
+        reply = world.kafka.records[0][1]
+        append(world.kafka, 0, reply.key, reply.value, reply.headers)
         world.start_alone()
         world.drain()
-        assert [row.outcome for row in world.tables.journal.values()] == ["advanced", "duplicate"]
-        assert len(world.kafka.visible) == 1
+        assert [row.outcome for row in world.tables.journal.values()] == ["advanced", "advanced", "duplicate"]
+        assert len(world.kafka.visible) == 2
+
+    def test_a_duplicate_of_an_earlier_batch_is_told(self) -> None:
+        world = World(kafka_with_orders(1, steps=2), LoopConfig(batch_records_max=2))
+        init, reply = world.kafka.records[0]
+        for record in (reply, init):
+            append(world.kafka, 0, record.key, record.value, record.headers)
+        append(
+            world.kafka, 0, reply.key, reply.value.replace(b"north", b"south") if reply.value else None, reply.headers
+        )
+        world.start_alone()
+        world.drain()
+        rows = list(world.tables.journal.values())
+        assert [row.outcome for row in rows[2:]] == ["duplicate", "duplicate", "dead_lettered"]
+        assert rows[-1].reason == "ID_CONFLICT"
+        assert len(world.kafka.visible) == 3
+
+    def test_records_that_were_applied_are_not_applied_again_whatever_the_client_gives(self) -> None:
+        world = World(kafka_with_orders(2))
+        member = world.start_alone()
+        world.drain()
+        member.consumer._at[0] = 0
+        append(world.kafka, 0, None, b"garbage", ())
+        world.drain()
+        world.check()
 
     def test_gaps_between_offsets_are_no_matter(self) -> None:
         world = World(kafka_with_orders(4))
@@ -100,6 +124,7 @@ class TestBatches:
         for one in batches:
             assert len(one) == 1 or sum(len(record.value or b"") for record in one) <= size
             assert len(one) <= 11
+            assert one == sorted(one, key=lambda record: (record.partition, record.offset))
         if size == 10**9:
             assert max(map(len, batches)) == 11
         world.check()
@@ -510,6 +535,20 @@ class TestStarting:
 
 
 class TestFaultsWithin:
+    def test_a_fault_between_reading_and_writing_leaves_no_transaction_open(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(self: batch.Run, decoded: Sequence[batch.Decoded]) -> None:
+            raise RuntimeError("of ours")
+
+        world = World(kafka_with_orders(1))
+        member = taken(world)
+        monkeypatch.setattr(batch.Run, "run", broken)
+        with pytest.raises(RuntimeError, match="of ours"):
+            member.worker.turn()
+        assert member.database._begun is None
+        assert world.tables.journal == {}
+
     @pytest.mark.parametrize("place", ["run_step", "publishable"])
     def test_a_fault_of_ours_is_a_dead_letter_and_the_partition_goes_on(
         self, place: str, monkeypatch: pytest.MonkeyPatch

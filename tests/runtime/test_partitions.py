@@ -7,7 +7,7 @@ import pytest
 from worker.runtime.partitions import TRANSITIONS, InvalidTransition, Partition, Partitions, State, Turn
 
 
-@pytest.mark.parametrize("state,turn", list(product(State, Turn)))
+@pytest.mark.parametrize(("state", "turn"), list(product(State, Turn)))
 def test_only_the_table_s_transitions_happen(state: State, turn: Turn) -> None:
     partition = Partition(3, state)
     if (state, turn) in TRANSITIONS:

@@ -14,7 +14,7 @@ def decided(next_offset: int, published_offset: int, committed: int | None, firs
 
 
 @pytest.mark.parametrize(
-    "next_offset,published_offset,committed,expected",
+    ("next_offset", "published_offset", "committed", "expected"),
     [
         pytest.param(50, 50, 50, GoOn(50), id="released cleanly"),
         pytest.param(50, 40, 50, GoOn(50), id="killed after the Kafka commit: W lags, C tells"),
@@ -32,7 +32,7 @@ def test_goes_on(next_offset: int, published_offset: int, committed: int | None,
 
 
 @pytest.mark.parametrize(
-    "next_offset,committed,first_offset,reason",
+    ("next_offset", "committed", "first_offset", "reason"),
     [
         pytest.param(50, 51, 0, RefusalReason.DATABASE_BEHIND, id="the database was restored"),
         pytest.param(50, 50, 51, RefusalReason.RECORDS_EXPIRED, id="records were deleted before they were read"),

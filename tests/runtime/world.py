@@ -51,6 +51,7 @@ class World:
     kafka: FakeKafka
     config: LoopConfig = field(default_factory=lambda: LoopConfig(batch_records_max=7))
     housekeep: Callable[[], None] = lambda: None
+    limits: Limits = LIMITS
     tables: FakeTables = field(default_factory=FakeTables)
     clock: FakeClock = field(default_factory=FakeClock)
     members: list[Member] = field(default_factory=list)
@@ -67,7 +68,7 @@ class World:
         parts = Parts(
             host=HOST,
             router=ROUTER,
-            limits=LIMITS,
+            limits=self.limits,
             database=database,
             publisher=publisher,
             consumer=consumer,

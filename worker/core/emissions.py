@@ -4,7 +4,7 @@ Source: the emission rules of arvo-xstate's ArvoOrchestrator, but in order of ex
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.core.contracts import ContractVersion
@@ -17,6 +17,7 @@ from worker.core.machines import Machine
 from worker.core.outcomes import DomainedEvent
 from worker.core.subjects import SubjectContent, child_subject, root_subject
 from worker.core.times import to_event_time
+from worker.core.uris import is_encoded_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def system_error_event(cause: Cause, data: Mapping[str, Any]) -> DomainedEvent:
         "executionunits": cause.executionunits,
         **_common(cause),
     }
-    return DomainedEvent(create_event(attributes), (DEFAULT_DOMAIN,))
+    return DomainedEvent(_event(attributes), (DEFAULT_DOMAIN,))
 
 
 def _emitted(cause: Cause, emission: Emission, ordinal: int) -> DomainedEvent:
@@ -84,11 +85,18 @@ def _emitted(cause: Cause, emission: Emission, ordinal: int) -> DomainedEvent:
         **_common(cause),
     }
     try:
-        event = create_event(attributes, emission.extensions)
+        event = _event(attributes, emission.extensions)
     except InvalidEventError as error:
         text = f"the emitted event {emission.type!r} is no valid event: {error}"
         raise ExecutionFailure("InvalidEventError", text) from error
     return DomainedEvent(event, emission.domains or (DEFAULT_DOMAIN,))
+
+
+def _event(attributes: Mapping[str, Any], extensions: Mapping[str, Any] | None = None) -> Event:
+    """Make an event, its subject left as it is: that is the instance's name. Raises: InvalidEventError."""
+    event = create_event(attributes, extensions)
+    subject = attributes["subject"]
+    return replace(event, subject=subject) if is_encoded_uri(subject) and subject != event.subject else event
 
 
 def _common(cause: Cause) -> dict[str, Any]:

@@ -138,7 +138,6 @@ class Worker:
         gone = self._partitions.remove(partitions)
         settled = {one.number: one.published_offset for one in gone if one.state is State.RUNNING}
         _LOG.info("revoked", partitions=sorted(partitions), released=sorted(settled))
-        self._drop_held(partitions)
         if not settled:
             return
         try:
@@ -150,7 +149,6 @@ class Worker:
         """Forget these: they are another's, who fences."""
         _LOG.warning("lost", partitions=sorted(partitions))
         self._partitions.remove(partitions)
-        self._drop_held(partitions)
 
     # Polling
 
@@ -173,7 +171,10 @@ class Worker:
         return []
 
     def _batch(self, records: Sequence[Record]) -> list[Record]:
-        """Keep what a running partition has not applied yet, up to the batch's bounds; hold the rest back."""
+        """Keep what a running partition has not applied yet, up to the batch's bounds; hold the rest back.
+
+        What was held of a partition that has gone, or is to be taken again, ends here too.
+        """
         config = self._parts.config
         current = [record for record in records if self._is_next(record)]
         size, cut = 0, len(current)
@@ -232,7 +233,6 @@ class Worker:
         """Take these again after a back-off; nothing more is read from them until then."""
         numbers = self._distrust(partitions)
         self._consumer.pause(numbers)
-        self._drop_held(numbers)
         self._back_off("unsettled", error)
 
     def _distrust(self, partitions: Sequence[Partition]) -> list[int]:
@@ -241,9 +241,6 @@ class Worker:
         for partition in uncertain:
             partition.turn(Turn.UNSETTLED)
         return [one.number for one in uncertain]
-
-    def _drop_held(self, numbers: Sequence[int]) -> None:
-        self._held = [record for record in self._held if record.partition not in numbers]
 
     def _housekeep(self) -> None:
         if self._parts.clock.monotonic() < self._housekeeping_at:

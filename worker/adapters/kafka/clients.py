@@ -1,11 +1,15 @@
 """What all Kafka clients of this worker share: their properties, and how their errors read."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
+
+from worker.core.errors import SetupError
+
+Client = TypeVar("Client")
 
 _LOGGER = logging.getLogger("worker.kafka")
 
@@ -31,6 +35,17 @@ class KafkaConfig:
         """Give the properties of one client, in librdkafka's names with `_` for `.`."""
         named = {name.replace("_", "."): value for name, value in own.items()}
         return {"bootstrap.servers": self.bootstrap_servers, "logger": _LOGGER, **named, **self.properties}
+
+
+def new_client(make: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) -> Client:
+    """Make a client of librdkafka's. Raises: SetupError if it refuses a property, or their combination."""
+    try:
+        return make(properties)
+    except (KafkaException, TypeError, ValueError) as exception:
+        reason = error_of(exception).str() if isinstance(exception, KafkaException) else str(exception)
+        raise SetupError(
+            f"librdkafka refuses its properties: {reason}. Correct WORKER_KAFKA__<PROPERTY>"
+        ) from exception
 
 
 def error_of(exception: KafkaException) -> KafkaError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of
+from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.records import Record
 from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, Rebalances, Standing
@@ -33,7 +33,8 @@ class KafkaConsumer:
         self._admin = admin
         self._failure: Exception | None = None
         session_timeout_ms = config.effective_session_timeout_ms
-        self._client = Consumer(
+        self._client = new_client(
+            Consumer,
             config.client(
                 group_id=source.group_id,
                 session_timeout_ms=session_timeout_ms,
@@ -45,7 +46,7 @@ class KafkaConsumer:
                 enable_auto_offset_store=False,
                 partition_assignment_strategy="cooperative-sticky",
                 fetch_wait_max_ms=100,
-            )
+            ),
         )
 
     def join(self, rebalances: Rebalances) -> None:

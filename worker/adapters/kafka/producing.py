@@ -2,7 +2,7 @@
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from worker.adapters.kafka.clients import KafkaConfig, describe, error_of
+from worker.adapters.kafka.clients import KafkaConfig, describe, error_of, new_client
 from worker.core.records import Output
 from worker.ports import KafkaUnavailable
 
@@ -16,7 +16,8 @@ class EventProducer:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._refused: KafkaError | None = None
-        self._client = Producer(
+        self._client = new_client(
+            Producer,
             config.client(
                 acks="all",
                 enable_idempotence=True,
@@ -25,7 +26,7 @@ class EventProducer:
                 message_max_bytes=_RECORD_BYTES_MAX,
                 message_timeout_ms=round(FLUSH_TIMEOUT_SECONDS * 1000),
                 linger_ms=2,
-            )
+            ),
         )
 
     def send(self, output: Output) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of
+from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.core.records import Output
 from worker.ports import KafkaUnavailable, PublicationUnknown
 
@@ -61,7 +61,8 @@ class KafkaPublisher:
             producer.purge()
 
     def _initialised(self, transactional_id: str, timeout_seconds: float) -> Producer:
-        producer = Producer(
+        producer = new_client(
+            Producer,
             self._config.client(
                 transactional_id=transactional_id,
                 transaction_timeout_ms=self._config.transaction_timeout_ms,
@@ -71,7 +72,10 @@ class KafkaPublisher:
                 retry_backoff_ms=10,
                 linger_ms=1,
                 compression_type="lz4",
-            )
+                # A re-bootstrap gives up every broker while none answers, and librdkafka then waits for ever for the
+                # group's coordinator among them (librdkafka issue 5511): sending offsets would not return.
+                metadata_recovery_strategy="none",
+            ),
         )
         try:
             producer.init_transactions(timeout_seconds)

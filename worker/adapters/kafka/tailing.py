@@ -11,7 +11,7 @@ from typing import Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaException, Message, TopicPartition
 
-from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of
+from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.core.records import Record
 from worker.ports import KafkaUnavailable
 
@@ -38,14 +38,15 @@ class TopicTail:
     """Follow topics; `name` is the group that offsets are committed for. Raises: KafkaUnavailable."""
 
     def __init__(self, config: KafkaConfig, topics: Sequence[str], start: Start, name: str) -> None:
-        self._client = Consumer(
+        self._client = new_client(
+            Consumer,
             config.client(
                 group_id=name,
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
                 enable_auto_commit=False,
                 fetch_wait_max_ms=100,
-            )
+            ),
         )
         self._uncommitted = False
         try:

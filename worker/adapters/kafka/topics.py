@@ -12,7 +12,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from worker.adapters.kafka.clients import KafkaConfig, describe, error_of
+from worker.adapters.kafka.clients import KafkaConfig, describe, error_of, new_client
 from worker.ports import KafkaUnavailable
 
 ADMIN_TIMEOUT_SECONDS = 10.0
@@ -33,7 +33,7 @@ class TopicAdmin:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._bootstrap_servers = config.bootstrap_servers
-        self._client = AdminClient(config.client(socket_connection_setup_timeout_ms=5_000))
+        self._client = new_client(AdminClient, config.client(socket_connection_setup_timeout_ms=5_000))
 
     def cluster_id(self) -> str:
         """Give the cluster's identity."""

@@ -1,7 +1,7 @@
 """Bytes of records as the journal keeps them: JSON text that SQL can show, exact for any bytes.
 
-An output is `{"topic", "key", "value", "headers": [[name, value], …]}`; bytes are `{"text": …}` where they are
-UTF-8 without U+0000 (which PostgreSQL's JSON functions refuse), else `{"base64": …}`, or null.
+An output is `{"topic", "key", "value", "headers": [[name, value], …]}`; bytes are a text where they are UTF-8
+without U+0000 (which PostgreSQL's JSON functions refuse), else `{"base64": …}`, or null.
 """
 
 from base64 import b64decode, b64encode
@@ -11,6 +11,9 @@ from typing import Any
 import orjson
 
 from worker.core.records import Headers, Output
+
+Frame = str | dict[str, str] | None
+"""Bytes as JSON."""
 
 
 def pack_outputs(outputs: Sequence[Output]) -> bytes | None:
@@ -49,22 +52,25 @@ def _output_frame(output: Output) -> dict[str, Any]:
     }
 
 
-def _frame(value: bytes | None) -> dict[str, str] | None:
+def _frame(value: bytes | None) -> Frame:
     if value is None:
         return None
     try:
         if b"\0" not in value:
-            return {"text": value.decode()}
+            return value.decode()
     except UnicodeDecodeError:
         pass
     return {"base64": b64encode(value).decode()}
 
 
-def _bytes(frame: dict[str, str] | None) -> bytes | None:
-    if frame is None:
-        return None
-    text = frame.get("text")
-    return b64decode(frame["base64"]) if text is None else text.encode()
+def _bytes(frame: Frame) -> bytes | None:
+    match frame:
+        case None:
+            return None
+        case str():
+            return frame.encode()
+        case _:
+            return b64decode(frame["base64"])
 
 
 def _headers(frames: Sequence[Sequence[Any]]) -> Headers:
