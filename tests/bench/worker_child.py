@@ -4,17 +4,33 @@ It tells when its first batch begins, and at its end the seconds per stage from 
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import _GeneratorContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 from tests.bench.children import stop_at_end_of_input, tell
 from worker.bootstrap import build_worker, deploy
 from worker.logs import configure_logs
-from worker.runtime.stages import Stage, Stages
+from worker.runtime.stages import Stage, Stages, Timer
 from worker.settings import load_settings
+
+
+class ClosingTimer(Timer):
+    """Call `closed` at the end of each block."""
+
+    __slots__ = ("_closed",)
+
+    def __init__(self, closed: Callable[[], None]) -> None:
+        super().__init__()
+        self._closed = closed
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._closed()
 
 
 class RunStages(Stages):
@@ -22,29 +38,27 @@ class RunStages(Stages):
 
     def __init__(self) -> None:
         super().__init__()
+        self._timers["kafka"] = ClosingTimer(self._close)
         self._begun = 0.0
         self._last: dict[str, Any] = {}
 
-    def stage(self, name: Stage) -> _GeneratorContextManager[None]:
-        """Count the time of a block to a stage; most blocks are one event's, so nothing is put around those."""
+    def stage(self, name: Stage) -> Timer:
         if name == "decode" and not self._begun:
             self._begin()
-        return self._closing_stage(name) if name == "kafka" else super().stage(name)
+        return super().stage(name)
 
     def told(self) -> dict[str, Any]:
         return self._last | {"rss_kilobytes_max": _rss_kilobytes_max()}
 
-    @contextmanager
-    def _closing_stage(self, name: Stage) -> Iterator[None]:
-        with super().stage(name):
-            yield
+    def _close(self) -> None:
         total = perf_counter() - self._begun
-        self._last = {"seconds": dict(self.seconds), "counts": dict(self.counts), "total_seconds": total}
+        self._last = {"seconds": self.seconds, "counts": dict(self.counts), "total_seconds": total}
 
     def _begin(self) -> None:
         tell(first=time.monotonic())
         self._begun = perf_counter()
-        self.seconds = dict.fromkeys(self.seconds, 0.0)
+        for timer in self._timers.values():
+            timer.seconds = 0.0
 
 
 def _rss_kilobytes_max() -> int:
