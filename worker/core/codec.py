@@ -152,7 +152,8 @@ def _json(value: bytes | None) -> Any:
     try:
         return loads(value)
     except ValueError as error:
+        reason = str(error).rstrip(".")
         raise InvalidEventError(
-            f"The record's value is no JSON that can be kept exactly: {error} Expected one event, or its data.",
+            f"The record's value is no JSON that can be kept exactly: {reason}; expected one event, or its data.",
             ("data",),
         ) from error
