@@ -48,7 +48,6 @@ class WorkerProcess:
     folder: Path
     settings: Mapping[str, str]
     _server: Server = field(init=False)
-    _started_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
@@ -58,6 +57,7 @@ class WorkerProcess:
             name=self.name,
             command=[sys.executable, "-m", "worker", "run"],
             environment={**inherited, "PYTHONPATH": path, **self.settings},
+            directory=self.folder.parent,
             start_timeout_seconds=START_TIMEOUT_SECONDS,
         )
         self._server = Server(plan, self.folder, remove_folder=False)
@@ -134,7 +134,7 @@ class Position:
 
 @dataclass(slots=True)
 class Deployment:
-    """Topics of a prefix of their own, a database, and the workers that serve them.
+    """Topics of a prefix of their own, a database, and the workers that serve them, started in `folder`.
 
     `settings` are given to every worker, above those of the deployment.
     """

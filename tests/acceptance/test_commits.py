@@ -1,4 +1,4 @@
-"""The gap between the COMMIT in PostgreSQL and the commit in Kafka: what is applied is published once, by whoever is next."""
+"""Between the COMMIT in PostgreSQL and the commit in Kafka: what is applied is published once, whatever happens."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -31,6 +31,7 @@ def killing_points(chance: random.Random) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_four_kills_lose_and_double_nothing(deployment: Deployment, chance: random.Random) -> None:
     deployment.settings = {"WORKER_BATCH_RECORDS_MAX": "100"}
     deployment.produce(records(ORDERS))

@@ -194,6 +194,26 @@ def test_an_offset_that_is_not_there_is_told(bench: Bench, member: Member) -> No
     assert raised.value.partition == 0
 
 
+def test_records_that_come_with_an_error_are_not_lost(bench: Bench, member: Member) -> None:
+    keys = [f"key-{number}".encode() for number in range(200)]
+    outputs = [Output(bench.input, key, b"value", ()) for key in keys]
+    bench.publisher(member).publish(outputs, {0: 0})
+    expected = [record for record in bench.cluster.read_all(bench.input) if record.partition() == 1]
+    member.consumer.go_on(1, 0)
+    member.consumer.go_on(0, 1_000)
+    time.sleep(1)  # So that the client has fetched both, the records and the error.
+    records: list[Record] = []
+    told = 0
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (len(records) < len(expected) or not told) and time.monotonic() < deadline:
+        try:
+            records += member.consumer.poll(1_000, 0.1)
+        except OffsetUnavailable:
+            told += 1
+    assert told > 0
+    assert [record.key for record in records] == [record.key() for record in expected]
+
+
 def test_a_second_member_gets_its_share_and_deltas_are_told(bench: Bench, member: Member) -> None:
     second = bench.join()
 
