@@ -55,11 +55,11 @@ def fail(text: str, status: int = FAILED) -> NoReturn:
 def _status(error: Exception) -> int | None:
     # Imported late: a command that has no fault does not pay for them.
     from worker.core.errors import SetupError, WorkerError
-    from worker.ports import DatabaseUnavailable, KafkaFatal, KafkaUnavailable, RevisionMismatch
+    from worker.ports import DatabaseRefused, DatabaseUnavailable, KafkaFatal, KafkaUnavailable, RevisionMismatch
 
     if isinstance(error, SetupError):
         return SETUP_FAULT
-    expected = (WorkerError, DatabaseUnavailable, KafkaFatal, KafkaUnavailable, RevisionMismatch)
+    expected = (WorkerError, DatabaseRefused, DatabaseUnavailable, KafkaFatal, KafkaUnavailable, RevisionMismatch)
     return FAILED if isinstance(error, expected) else None
 
 

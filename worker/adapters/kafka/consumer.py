@@ -123,8 +123,8 @@ class KafkaConsumer:
         try:
             received = self._client.consume(records_max, wait_seconds)
         except KafkaException as exception:
-            self._failure = self._failure or _raised(error_of(exception), None)
-            return []
+            # A rebalance callback failed, or the client itself: it may have moved past records that never came here.
+            raise KafkaFatal(describe(error_of(exception))) from exception
         for message in received:
             error = message.error()
             if error is not None:
@@ -151,7 +151,7 @@ class KafkaConsumer:
         )
 
 
-def _raised(error: KafkaError, partition: int | None) -> Exception:
+def _raised(error: KafkaError, partition: int | None) -> KafkaUnavailable | KafkaFatal | OffsetUnavailable:
     """Turn librdkafka's error into the port's."""
     text = describe(error)
     if error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:  # noqa: SLF001
