@@ -116,7 +116,7 @@ def _build(deployment: Deployment) -> Worker:
     require_current(settings.database_url.get_secret_value())
     admin = TopicAdmin(deployment.kafka)
     ensure_topics(deployment, admin)
-    claim = _new_claim()
+    claim = _new_claim(settings.group_id)
     database = _database(deployment, admin.cluster_id(), claim)
     topic = InputTopic(deployment.topics.input, settings.group_id)
     consumer = KafkaConsumer(deployment.kafka, topic, admin)
@@ -160,7 +160,7 @@ def _keep_days(database: PostgresDatabase, journal_days: int) -> None:
         _LOG.warning("journal_days_kept", days=list(map(str, done.kept)), why="rows not known to be published")
 
 
-def _new_claim() -> Claim:
-    """Name this process: no other ever has the same names."""
+def _new_claim(group_id: str) -> Claim:
+    """Name this process: no other ever has the same names. Transactional ids begin with the group's, for ACLs."""
     token = secrets.token_hex(8)
-    return Claim(owner=f"worker-{token}", transactional_id=f"worker-{socket.gethostname()}-{token}")
+    return Claim(owner=f"worker-{token}", transactional_id=f"{group_id}-{socket.gethostname()}-{token}")
