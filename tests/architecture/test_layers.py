@@ -28,6 +28,7 @@ def copy(tmp_path: Path) -> Path:
     [
         ("core/planted.py", "import worker.ports", "A layer imports only the layers below it"),
         ("runtime/planted.py", "import worker.adapters.kafka", "A layer imports only the layers below it"),
+        ("orchestrator/planted.py", "import worker.runtime", "A layer imports only the layers below it"),
         ("adapters/kafka/planted.py", "import worker.settings", "A layer imports only the layers below it"),
         ("machine_loader.py", "import worker.ports", "The machine loader knows the core alone"),
         ("adapters/kafka/planted.py", "import worker.adapters.postgres", "The adapters do not know each other"),

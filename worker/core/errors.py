@@ -12,6 +12,10 @@ WorkerError
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # Events raise these errors.
+    from worker.core.events import Event
 
 
 class WorkerError(Exception):
@@ -67,8 +71,9 @@ class TransactionCause(StrEnum):
 
 
 class ArvoTransactionError(WorkerError):
-    """The infrastructure can't keep its promises; the step is to be retried."""
+    """The infrastructure can't keep its promises for `event`; the step is to be retried."""
 
-    def __init__(self, cause: TransactionCause, message: str) -> None:
+    def __init__(self, cause: TransactionCause, message: str, event: "Event") -> None:
         super().__init__(message)
         self.cause = cause
+        self.event = event
