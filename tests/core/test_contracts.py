@@ -3,7 +3,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from pydantic import MISSING, BaseModel, ConfigDict, Field, field_validator
+from pydantic import MISSING, AliasChoices, AliasPath, BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from worker.core.contracts import (
     SYSTEM_ERROR_SCHEMA,
@@ -68,6 +68,8 @@ class Checked(BaseModel):
     def refuse(cls, value: str) -> str:
         if value == "crash":
             raise KeyError(value)
+        if value == "exit":
+            raise SystemExit(value)
         message = f"{value} is not wanted"
         raise ValueError(message)
 
@@ -147,7 +149,61 @@ def test_what_is_no_json_is_no_data() -> None:
     assert Schema(Payment).validate({"means": {"kind": "cash"}, "ids": [str(UUID(int=1))]})["ids"] == [str(UUID(int=1))]
 
 
-@pytest.mark.parametrize("value", ["secret", "crash"])
+class Doubled(BaseModel):
+    values: list[float]
+
+    @field_validator("values")
+    @classmethod
+    def turned(cls, values: list[float]) -> list[float]:
+        return values[::-1]
+
+
+def test_integers_are_put_back_where_they_are_the_same_number() -> None:
+    assert Schema(Doubled).validate({"values": [3, 0.5]}) == {"values": [0.5, 3.0]}
+
+
+class Unordered(BaseModel):
+    inner: dict[str, list[frozenset[str]]] = {}
+
+
+class ReadOtherwise(BaseModel):
+    name: str = Field(validation_alias="given")
+
+
+class WrittenOtherwise(BaseModel):
+    name: str = Field(serialization_alias="given")
+
+
+class ReadByEither(BaseModel):
+    model_config = ConfigDict(validate_by_name=True)
+    name: str = Field(validation_alias="given")
+    other: str = Field(validation_alias=AliasChoices("other", AliasPath("others", 0)), serialization_alias="other")
+
+
+class Later(BaseModel):
+    other: "Never"  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (Unordered, "The schema Unordered has a set, whose members stand in another order"),
+        (list[Unordered], "has a set"),
+        (ReadOtherwise, "The schema ReadOtherwise writes its field 'name' as 'name', and does not read it so"),
+        (WrittenOtherwise, "writes its field 'name' as 'given', and does not read it so"),
+        (Later, "not fully defined"),
+    ],
+)
+def test_a_schema_that_would_not_give_the_same_json_everywhere_is_refused(model: Any, text: str) -> None:
+    with pytest.raises(SetupError, match=text):
+        Schema(model)
+
+
+def test_a_field_may_be_read_by_several_names_if_it_is_written_as_one_of_them() -> None:
+    assert Schema(ReadByEither).validate({"given": "a", "others": ["b"]}) == {"name": "a", "other": "b"}
+
+
+@pytest.mark.parametrize("value", ["secret", "crash", "exit"])
 def test_a_check_of_the_model_refuses_without_telling_data(value: str) -> None:
     with pytest.raises(InvalidDataError) as caught:
         Schema(Checked).validate({"value": value})
@@ -219,6 +275,10 @@ def test_a_contract_put_together_wrongly_is_refused() -> None:
         create_contract(uri="#/a", type="arvo.orc.b", versions={"1.0.0": sides})
     with pytest.raises(SetupError, match="no Pydantic model"):
         create_orchestrator_contract(uri="#/a", name="b", versions={"1.0.0": {"init": dict, "complete": Order}})
+    with pytest.raises(SetupError, match="no Pydantic model with fields"):
+        create_orchestrator_contract(
+            uri="#/a", name="b", versions={"1.0.0": {"init": RootModel[dict[str, int]], "complete": Order}}
+        )
 
 
 def test_a_contract_emits_only_its_own_types() -> None:

@@ -73,7 +73,7 @@ def test_an_emission_with_nothing_given() -> None:
 
 def test_an_emission_with_everything_given() -> None:
     result = one(
-        "emit('com.one.call', {'x': 1}, to='com.some.where', redirectto='com.back.here', accesscontrol='role:y', "
+        "emit('com.free.type', {'x': 1}, to='com.some.where', redirectto='com.back.here', accesscontrol='role:y', "
         "executionunits=42, dataschema='#/free/9.9.9', extensions={'tenant': 't1', 'flag': True, 'none': None})",
         event=init_of(accesscontrol="role:x"),
         executionunits=7.0,
@@ -131,6 +131,10 @@ def test_a_type_of_no_contract_passes_as_it_is() -> None:
     result = one("emit('com.free.type', {'any': [1, None, {'thing': True}]})")
     assert result.dataschema is None
     assert result.data == {"any": [1, None, {"thing": True}]}
+
+
+def test_the_contract_gives_the_dataschema_of_what_it_accepts() -> None:
+    assert one("emit('com.one.call', {'x': 1}, dataschema='#/free/9.9.9')").dataschema == "#/svc/one/1.0.0"
 
 
 def test_the_own_init_type_is_a_type_of_no_contract() -> None:
@@ -263,13 +267,14 @@ class TestChildren:
         assert first == again
         assert len({*first, *other}) == 4
 
+    @pytest.mark.parametrize("ship", ["1.0.0", "2.0.0"])
     @pytest.mark.parametrize("parent", ["7", "'garbage'", "{'a': 1}"])
-    def test_a_parent_that_is_no_subject_where_the_contract_leaves_it_open(self, parent: str) -> None:
+    def test_a_parent_that_is_no_subject_whatever_the_contract_says_of_it(self, parent: str, ship: str) -> None:
         code = f"emit('{SHIP}', {{'parentSubject$$': {parent}}})"
-        outcome = failed(step(hosting(lab_machine(code, ship="2.0.0")), init_of()))
+        outcome = failed(step(hosting(lab_machine(code, ship=ship)), init_of()))
         assert outcome.error_name == "ExecutionViolation"
         assert outcome.error_message.startswith(
-            f"Invalid parentSubject$$ for the event(type='{SHIP}', uri='#/orc/ship/2.0.0')"
+            f"Invalid parentSubject$$ for the event(type='{SHIP}', uri='#/orc/ship/{ship}')"
         )
 
 

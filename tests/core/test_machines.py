@@ -130,6 +130,7 @@ REFUSED: list[tuple[str, tuple[ContractVersion, ...], dict[str, Any], str]] = [
     ),
     ("units", (), {"executionunits": float("nan")}, "executionunits must be a finite number"),
     ("reserved domain", (), {"domains": ["dlq"]}, "'dlq' is no domain: the name is reserved"),
+    ("domains as a text", (), {"domains": "external"}, "domains is a text; name domains in a list"),
     ("bad domain", (), {"domains": ["A b"]}, "'A b' is no domain"),
     ("bad chart", (), {"statechart": "statechart: {}"}, "sismic refuses the chart"),
 ]
@@ -143,6 +144,14 @@ def test_refuses(services: tuple[ContractVersion, ...], others: dict[str, Any], 
         machine(*services, **others)
     assert str(refusal.value).startswith("machine arvo.orc.a 1.0.0: ")
     assert text in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("contract", "services"), [(orchestrator(), ()), (orchestrator().version("1.0.0"), (orchestrator(),))]
+)
+def test_refuses_a_contract_in_place_of_its_version(contract: Any, services: Any) -> None:
+    with pytest.raises(SetupError, match=r"bound to versions of contracts, and Contract\(uri='#/orc/a'"):
+        setup_machine(contract=contract, services=services, statechart=CHART)
 
 
 def test_refuses_the_contract_of_a_service_as_its_own() -> None:

@@ -358,6 +358,19 @@ class TestSystemErrors:
         assert event.data["errorMessage"] == expected
         assert decode_record(*_kept(event)) == event
 
+    def test_a_failure_of_the_machine_s_own_gives_a_valid_event(self) -> None:
+        def fail() -> None:
+            raise ExecutionFailure("Na\0me", "te\0xt")
+
+        outcome = failed(step(hosting(lab_machine("fail()", functions={"fail": fail})), init_of()))
+        assert (outcome.error_name, outcome.error_message) == ("Na\ufffdme", "te\ufffdxt")
+        assert decode_record(*_kept(outcome.emitted.event)) == outcome.emitted.event
+
+    def test_chart_code_can_not_change_the_event(self) -> None:
+        event = replace(init_of(), extensions={"tenant": "t"})
+        advanced(step(hosting(lab_machine("event.extensions['tenant'] = event.extensions.pop('tenant') + '2'")), event))
+        assert event.extensions == {"tenant": "t"}
+
     def test_any_name_gives_a_valid_event(self) -> None:
         def fail() -> None:
             raise type("Bad\ud800" * 1_000, (Exception,), {})

@@ -87,6 +87,20 @@ def test_an_instance_comes_back_as_it_went(database: PostgresDatabase) -> None:
     assert [(one.source, one.id, one.content_digest) for one in found.seen] == [("s", "i", b"c")]
 
 
+def test_values_come_back_from_jsonb_as_they_went(database: PostgresDatabase) -> None:
+    numbers = [2**63 - 1, 2**64 - 1, -(2**63), 1, 1.0, 0.1 + 0.2, 1e-7, 1e15, 1e16, 1e22, -1.5e300, 5e-324, 2.0**63]
+    texts = ["\U0001f600", "\u2028", "\x01", "\\u0000", "1e+22", ""]
+    given = {"deep": [[[{"\U0001f600": 1e22}]]], "values": [*numbers, *texts, True, None]}
+    snapshot = Snapshot(("root",), given, given, remembered={"root": given}, output=given)
+    taken(database)
+    database.begin(OURS.owner, wanted())
+    database.commit(writes(created=[(DIGEST, replace(INSTANCE, snapshot=snapshot))]))
+    found = database.begin(OURS.owner, wanted(11)).instances[DIGEST].snapshot
+    assert found == snapshot
+    # Equal is not the same: 1 and 1.0 are two things on the wire.
+    assert repr(found) == repr(snapshot)
+
+
 def test_a_changed_instance_replaces_the_stored_one(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import contract_vectors, event_vectors, subject_vectors
+from tests.vectors import (
+    contract_vectors,
+    e2e_vectors,
+    event_vectors,
+    fact_vectors,
+    scenario_vectors,
+    setup_vectors,
+    subject_vectors,
+)
 from tests.vectors.cases import Case
-from tests.vectors.skipped import SKIPPED
+from tests.vectors.skipped import SKIPPED, SKIPPED_FILES
 
 COPY = Path(__file__).parent / "data"
 
@@ -18,6 +26,11 @@ FORMATS: dict[str, Callable[[dict[str, Any]], Iterator[Case]]] = {
     "arvo-orchestration-subject/1": subject_vectors.cases,
     "arvo-event/1": event_vectors.cases,
     "arvo-contract/1": contract_vectors.cases,
+    "arvo-orchestrator-scenario/1": scenario_vectors.cases,
+    "arvo-broker-trace/1": e2e_vectors.cases,
+    "arvo-setup/1": setup_vectors.cases,
+    "arvo-broker-facts/1": fact_vectors.broker_cases,
+    "arvo-otel/1": fact_vectors.otel_cases,
 }
 
 
@@ -51,7 +64,7 @@ def cases_of(path: Path) -> list[Case] | None:
 
 def reason_to_skip(path: Path, case: Case) -> str | None:
     """Give the reason why a case is not run; None if it is."""
-    return SKIPPED.get((path.name, case.section, case.title))
+    return SKIPPED_FILES.get(path.name) or SKIPPED.get((path.name, case.section, case.title))
 
 
 def run(folder: Path) -> Summary:

@@ -13,6 +13,7 @@ class Bounds:
     microsteps_max: int = 1_000
     emissions_max: int = 1_000
     emission_bytes_max: int = 4 * 1024 * 1024
+    context_bytes_max: int = 16 * 1024 * 1024
 
 
 DEFAULT_BOUNDS = Bounds()

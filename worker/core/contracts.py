@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, RootModel, create_model
 
 from worker.core.errors import SetupError
 from worker.core.events import is_reverse_dns
@@ -298,9 +298,11 @@ def _schema(declared: Any) -> Schema:
 
 
 def _with_parent_subject(uri: str, init: Any) -> Any:
-    if not (isinstance(init, type) and issubclass(init, BaseModel)):
-        raise SetupError(f"The contract {uri} has an init that is no Pydantic model; expected a class of BaseModel.")
-    if any(PARENT_SUBJECT in (declared.alias, declared.validation_alias) for declared in init.model_fields.values()):
+    if not (isinstance(init, type) and issubclass(init, BaseModel)) or issubclass(init, RootModel):
+        raise SetupError(
+            f"The contract {uri} has an init that is no Pydantic model with fields; expected a class of BaseModel."
+        )
+    if any(declared.alias == PARENT_SUBJECT for declared in init.model_fields.values()):
         return init
     parent_subject = Annotated[Annotated[str, Field(min_length=1)] | None, Field(alias=PARENT_SUBJECT)]
     return create_model(

@@ -13,7 +13,7 @@ from worker.core.domains import DEFAULT_DOMAIN
 from worker.core.engine.api import Emission
 from worker.core.errors import ExecutionFailure, InvalidDataError, InvalidEventError, InvalidSubjectError
 from worker.core.events import ARVO_CONTENT_TYPE, Event, create_event
-from worker.core.machines import Machine
+from worker.core.machines import Machine, MachineOutput
 from worker.core.outcomes import DomainedEvent
 from worker.core.subjects import SubjectContent, child_subject, root_subject
 from worker.core.times import to_event_time
@@ -70,14 +70,16 @@ def system_error_event(cause: Cause, data: Mapping[str, Any]) -> DomainedEvent:
 
 
 def _emitted(cause: Cause, emission: Emission, ordinal: int) -> DomainedEvent:
-    contract, data = _validated(cause.machine, emission)
+    output = cause.machine.outputs.get(emission.type)
+    contract = output.contract if output else None
     attributes = {
         "id": cause.ids.emission(ordinal),
         "source": cause.machine.source,
         "type": emission.type,
-        "subject": _subject_of(cause, emission, contract, data, ordinal),
-        "dataschema": emission.dataschema or (contract and contract.dataschema),
-        "data": data,
+        # A parent's subject that is none is told of before other faults of the data.
+        "subject": _subject_of(cause, emission, contract, ordinal),
+        "dataschema": contract.dataschema if contract else emission.dataschema,
+        "data": _validated(output, emission),
         "to": emission.to or emission.type,
         "accesscontrol": cause.event.accesscontrol if emission.accesscontrol is None else emission.accesscontrol,
         "redirectto": _redirectto(cause, emission) or None,
@@ -109,13 +111,12 @@ def _common(cause: Cause) -> dict[str, Any]:
     }
 
 
-def _validated(machine: Machine, emission: Emission) -> tuple[ContractVersion | None, Mapping[str, Any]]:
-    """Find the contract that accepts this type and strip the data to its schema; types of no contract pass."""
-    output = machine.outputs.get(emission.type)
+def _validated(output: MachineOutput | None, emission: Emission) -> Mapping[str, Any]:
+    """Strip the data to the schema of the contract that accepts the type; types of no contract pass."""
     if output is None:
-        return None, emission.data
+        return emission.data
     try:
-        return output.contract, output.schema.validate(emission.data)
+        return output.schema.validate(emission.data)
     except InvalidDataError as error:
         text = (
             "Invalid event data: Schema validation failed - Check emit parameters in machine definition.\n"
@@ -128,16 +129,14 @@ def _redirectto(cause: Cause, emission: Emission) -> str:
     return cause.machine.source if emission.redirectto is None else emission.redirectto
 
 
-def _subject_of(
-    cause: Cause, emission: Emission, contract: ContractVersion | None, data: Mapping[str, Any], ordinal: int
-) -> str:
+def _subject_of(cause: Cause, emission: Emission, contract: ContractVersion | None, ordinal: int) -> str:
     if emission.type == cause.machine.contract.complete_type:
         return cause.parent_subject or cause.event.subject
     if contract is None or not contract.is_orchestrator:
         return cause.event.subject
     name, version, execution_id = contract.type, contract.version, cause.ids.execution(ordinal)
     meta = {"redirectto": _redirectto(cause, emission)}
-    parent = data.get("parentSubject$$")
+    parent = emission.data.get("parentSubject$$")
     try:
         if parent:
             return child_subject(parent, name=name, version=version, execution_id=execution_id, meta=meta)

@@ -292,12 +292,14 @@ def _checked_event(attributes: Mapping[str, Any], extensions: object) -> Event:
 
 
 def _check(group: tuple[_Rule, ...], attributes: Mapping[str, Any]) -> None:
-    faults = []
-    for attribute, holds, expected, optional in group:
-        value = attributes.get(attribute)
-        if not (optional if value is None else holds(value)):
-            faults.append((attribute, expected))
-    _refuse(faults)
+    get = attributes.get
+    _refuse(
+        [
+            (attribute, expected)
+            for attribute, holds, expected, optional in group
+            if not (optional if (value := get(attribute)) is None else holds(value))
+        ]
+    )
 
 
 def _checked_extensions(extensions: object) -> Mapping[str, ExtensionValue]:

@@ -45,7 +45,8 @@ def dumps(value: object) -> bytes:
     raw = _written(value)
     # orjson writes NaN and the infinities as null, so only text with more nulls than are plain to see can hide one.
     # Reading it back is the quick way to tell that it does not; mappings and tuples are looked through.
-    if raw.count(b"null") > _nulls(value) and orjson.loads(raw) != value and not _all_finite(value):
+    nulls = raw.count(b"null")
+    if nulls and nulls > _nulls(value) and orjson.loads(raw) != value and not _all_finite(value):
         raise ValueError("The value can't be written as JSON: it has a number that is not finite.")
     return raw
 

@@ -103,8 +103,15 @@ def setup_machine(  # noqa: PLR0913  # Named arguments are how a machine reads.
     contract's. `executionunits` stands on emitted events that give none.
     Raises: SetupError.
     """
+    for one in (contract, *services):
+        if not isinstance(one, ContractVersion):
+            raise SetupError(
+                f"a machine is bound to versions of contracts, and {one!r:.200} is none: use its `version(…)`."
+            )
     for fault in _contract_faults(contract, services, version, executionunits):
         raise SetupError(f"machine {contract.type} {contract.version}: {fault}")
+    if isinstance(domains, str):
+        raise SetupError(f"machine {contract.type} {contract.version}: domains is a text; name domains in a list.")
     name = str(statechart) if isinstance(statechart, Path) else f"machine {contract.type} {contract.version}"
     chart = Chart.parse(statechart, functions, name)
     try:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from worker.core.errors import InvalidDataError, SetupError
 from worker.core.json import dumps
+from worker.core.schema_findings import schema_findings
 
 Number = Annotated[int, Strict()] | Annotated[float, Strict(), AllowInfNan(allow_inf_nan=False)]
 """A JSON number that stays what it is: 1 is an integer, 1.5 a float; no boolean, no text."""
@@ -35,10 +36,13 @@ class Schema:
         self.name: str = getattr(declared, "__name__", str(declared))
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(declared)
+            findings = list(schema_findings(self._adapter.core_schema))
         except PydanticUserError as error:
             raise SetupError(
                 f"Pydantic makes no schema of {self.name}; expected a class derived from BaseModel: {error.message}"
             ) from error
+        for finding in findings:
+            raise SetupError(f"The schema {self.name} {finding}")
 
     def __repr__(self) -> str:
         return f"Schema({self.name})"
@@ -75,8 +79,10 @@ class Schema:
             raise _invalid(self.name, error, data) from error
         except PydanticSerializationError as error:
             raise InvalidDataError(f"The data for {self.name} can't be written as JSON.", [()]) from error
-        except Exception as error:
-            # A check that the model brings may raise anything.
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # A check that the model brings may raise anything, `exit()` included.
             raise InvalidDataError(f"A check of {self.name} raised {type(error).__name__}.", [()]) from error
 
 
@@ -135,7 +141,8 @@ def _with_integers(validated: dict[str, Any], data: Mapping[str, Any]) -> dict[s
 
 def _with_integer(validated: Any, given: object) -> Any:
     if isinstance(validated, float) and isinstance(given, int) and not isinstance(given, bool):
-        return given
+        # A check of the model may have made another number of it.
+        return given if validated == float(given) else validated
     if isinstance(validated, dict) and isinstance(given, Mapping):
         return _with_integers(validated, given)
     if isinstance(validated, list) and isinstance(given, (list, tuple)) and len(validated) == len(given):

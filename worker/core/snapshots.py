@@ -25,7 +25,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     if snapshot.output is not None:
         document["output"] = dict(snapshot.output)
     text = orjson.dumps(document)
-    return orjson.dumps(_spelled_out(document)) if _LARGE_FLOAT.search(text) else text
+    return orjson.dumps(_spelled_out(document)) if b"e+" in text and _LARGE_FLOAT.search(text) else text
 
 
 def decode_snapshot(stored: bytes | str | Mapping[str, Any]) -> Snapshot:

@@ -4,11 +4,11 @@ The checks stand in the order in which they decide; the first that fails gives t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
-from worker.core.contracts import WILDCARD_VERSION, parse_dataschema
+from worker.core.contracts import WILDCARD_VERSION, ContractVersion, parse_dataschema
 from worker.core.digests import DerivedIds, content_digest
 from worker.core.emissions import Cause, completion_event, emitted_events, system_error_event
 from worker.core.engine.api import StepInput, StepResult
@@ -134,21 +134,30 @@ def _run_program(
 
 def _accepted_data(accepted: MachineInput, request: StepRequest) -> Mapping[str, Any]:
     """Hold the event against the contract that emits its type."""
-    head = "Input validation failed - Event data does not meet contract requirements: "
-    named = parse_dataschema(request.event.dataschema) if request.event.dataschema else None
-    contract = accepted.contract
-    role = "self" if request.event.type == request.subject.name else "service"
-    against = f"Event(dataschema='{request.event.dataschema}', type='{request.event.type}')"
-    if named and named[0] != contract.uri:
-        ours = f"{role} Contract(uri='{contract.uri}', type='{contract.type}')"
-        raise ExecutionFailure("ContractViolation", f"{head}Contract URI mismatch: {ours} does not match {against}")
-    if named and named[1] not in (contract.version, WILDCARD_VERSION):
-        ours = f"{role} Contract(version='{contract.version}', type='{contract.type}', uri={contract.uri})"
-        raise ExecutionFailure("ContractViolation", f"{head}Contract version mismatch: {ours} does not match {against}")
+    if request.event.dataschema != accepted.dataschema:
+        _check_dataschema(accepted.contract, request)
     try:
         return accepted.schema.validate(request.event.data)
     except InvalidDataError as error:
-        raise ExecutionFailure("ContractViolation", f"{head}{error}") from error
+        raise _contract_violation(str(error)) from error
+
+
+def _check_dataschema(contract: ContractVersion, request: StepRequest) -> None:
+    event = request.event
+    named = parse_dataschema(event.dataschema) if event.dataschema else None
+    role = "self" if event.type == request.subject.name else "service"
+    against = f"does not match Event(dataschema='{event.dataschema}', type='{event.type}')"
+    if named and named[0] != contract.uri:
+        ours = f"{role} Contract(uri='{contract.uri}', type='{contract.type}')"
+        raise _contract_violation(f"Contract URI mismatch: {ours} {against}")
+    if named and named[1] not in (contract.version, WILDCARD_VERSION):
+        ours = f"{role} Contract(version='{contract.version}', type='{contract.type}', uri={contract.uri})"
+        raise _contract_violation(f"Contract version mismatch: {ours} {against}")
+
+
+def _contract_violation(text: str) -> ExecutionFailure:
+    head = "Input validation failed - Event data does not meet contract requirements"
+    return ExecutionFailure("ContractViolation", f"{head}: {text}")
 
 
 def _parent_subject(request: StepRequest, data: Mapping[str, Any] | None) -> str | None:
@@ -174,35 +183,29 @@ def _cause(host: Host, hosted: Hosted, request: StepRequest, data: Mapping[str, 
 
 
 def _next_instance(request: StepRequest, hosted: Hosted, cause: Cause, result: StepResult) -> Instance:
-    status = Status.DONE if result.done else Status.ACTIVE
-    if request.instance is not None:
-        return replace(
-            request.instance,
-            status=status,
-            snapshot=result.snapshot,
-            now=request.now,
-            revision=request.instance.revision + 1,
-        )
+    before = request.instance
     return Instance(
         subject=request.event.subject,
         source=hosted.machine.source,
         version=hosted.machine.version,
-        status=status,
+        status=Status.DONE if result.done else Status.ACTIVE,
         snapshot=result.snapshot,
-        init_event_id=request.event.id,
+        init_event_id=before.init_event_id if before else request.event.id,
         parent_subject=cause.parent_subject,
         now=request.now,
-        revision=1,
+        revision=before.revision + 1 if before else 1,
     )
 
 
 def _failed(host: Host, cause: Cause, request: StepRequest, failure: ExecutionFailure) -> Failed:
+    # A machine's functions may raise an ExecutionFailure of their own, with any text.
+    name, message = clean_text(failure.name), clean_text(failure.message)
     data = {
-        "errorName": failure.name,
-        "errorMessage": clean_text(failure.message),
+        "errorName": name,
+        "errorMessage": message,
         "errorStack": clean_text(failure.stack) if host.error_stacks and failure.stack else None,
     }
-    return Failed(request.instance, system_error_event(cause, data), failure.name, failure.message)
+    return Failed(request.instance, system_error_event(cause, data), name, message)
 
 
 def _no_instance() -> DeadLettered:

@@ -77,6 +77,12 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "state 'a', transition 1 on 'go' to 'b', action: the code doesn't compile (line 2 of it): invalid syntax",
     ),
     ("statement as a guard", transition("guard: x = 1"), "", "guard: the code doesn't compile"),
+    (
+        "code that is too deep",
+        state(f"on entry: n = {'-' * 100_000}1"),
+        "n = 0",
+        "doesn't compile: it is nested too deep",
+    ),
     ("preamble that doesn't compile", ONE_STATE, "x = (", "the preamble: the code doesn't compile"),
     ("after", transition("guard: after(3)"), "", "'after' is not available: durable timers do not exist yet"),
     ("idle", transition("guard: idle(3)"), "", "'idle' is not available: durable timers do not exist yet"),
@@ -88,6 +94,9 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ),
     ("delayed send", state("on entry: send('x', delay=3)"), "", "`send` with a delay is not available"),
     ("sismic's time", state("on entry: emit('x', dict(t=time))"), "", "'time' is not available: use `now`"),
+    ("interrupt", state("on entry: raise KeyboardInterrupt"), "", "'KeyboardInterrupt' is not available: it ends the"),
+    ("changed builtins", state("on entry: __builtins__['sum'] = max"), "", "'__builtins__' is not available"),
+    ("own builtins", state("on entry: __builtins__ = {}"), "", "the code assigns '__builtins__'"),
     ("open", state("on entry: open('x')"), "", "'open' is not available: chart code reaches nothing outside"),
     ("hash", state("on entry: emit('x', dict(h=hash('y')))"), "", "'hash' is not available: its value differs"),
     ("import", state("on entry: import math as _math"), "", "chart code doesn't import"),
@@ -173,11 +182,11 @@ def test_knows_what_literals_it_emits_and_what_it_waits_for() -> None:
     parsed = chart(
         state(
             "on entry: |\n  emit('com.a', {}, domains=['x', 'y'])\n  emit(type='com.b', data={}, domains=('x',))\n"
-            "on exit: emit('com.' + str(1), {}, 'z')\ntransitions:\n  - event: go\n    target: b"
+            "on exit: emit('com.' + str(1), {}, ['v'] if 1 else 'w' or 'z')\ntransitions:\n  - event: go\n    target: b"
         )
     )
     assert parsed.emitted_types == ("com.a", "com.b")
-    assert parsed.emitted_domains == ("x", "y", "z")
+    assert parsed.emitted_domains == ("v", "w", "x", "y", "z")
     assert parsed.awaited_events == ("go",)
 
 

@@ -13,6 +13,7 @@ from worker.core.engine.api import Microstep
 from worker.core.engine.chart import Chart
 from worker.core.engine.sismic_engine import SISMIC_VERSION, SismicEngine
 from worker.core.errors import ExecutionFailure, SetupError
+from worker.core.snapshots import decode_snapshot, encode_snapshot
 
 ONE = "initial: a\nstates:\n  - name: a\n"
 
@@ -408,6 +409,9 @@ class TestFailures:
             ("1 / 0", "ZeroDivisionError", "division by zero"),
             ("nowhere", "NameError", "name 'nowhere' is not defined"),
             ("raise SystemExit('bye')", "SystemExit", "bye"),
+            ("raise GeneratorExit('bye')", "GeneratorExit", "bye"),
+            ("raise BaseException('base')", "BaseException", "base"),
+            ("exit_when_told()", "ExitWhenTold", "an error of type ExitWhenTold that has no text"),
             ("fail()", "Unprintable", "an error of type Unprintable that has no text"),
             ("emit('x', 1)", "TypeError", "emit: the data must be an object, not a int"),
             ("emit('', {})", "TypeError", "emit: the type must be a text that is not empty"),
@@ -433,17 +437,32 @@ class TestFailures:
             def __str__(self) -> str:
                 raise RuntimeError
 
+        class ExitWhenTold(BaseException):
+            def __str__(self) -> str:
+                raise SystemExit
+
         def fail() -> None:
             raise Unprintable
 
+        def exit_when_told() -> None:
+            raise ExitWhenTold
+
         of = chart(
             on_go(code),
-            functions={"fail": fail},
+            functions={"fail": fail, "exit_when_told": exit_when_told},
         )
         found = failure(Run(of))
         assert found.name == name
         assert found.message.startswith(message)
         assert found.stack is not None
+
+    def test_an_interrupt_from_outside_is_no_failure(self) -> None:
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        run = Run(chart(on_go("interrupted()"), functions={"interrupted": interrupted}))
+        with pytest.raises(KeyboardInterrupt):
+            run.send("go")
 
     def test_a_failed_step_leaves_nothing_behind(self) -> None:
         run = Run(
@@ -490,6 +509,11 @@ class TestFailures:
             "grow(n) or True",
             "sorted([1], key=n.append) or True",
             "(_m := n) and _m.clear() or True",
+            "1 and [0 for n[0] in [2]]",
+            "any(True for n[0] in [2])",
+            "init['x'].append(1) or True",
+            "event.data.popitem()",
+            "1 and [0 for event.data in [{}]]",
         ],
     )
     def test_a_guard_can_not_change_the_context(self, guard: str) -> None:
@@ -498,7 +522,7 @@ class TestFailures:
             "n = [1]",
             {"grow": lambda values: values.append(1)},
         )
-        found = failure(Run(of))
+        found = failure(Run(of, {"x": []}), k=1)
         assert found.name == "GuardChangedContext"
         assert "state 'a', transition 1 on 'go', guard" in found.message
 
@@ -527,6 +551,21 @@ class TestFailures:
         run = Run(chart(ONE, "n = 1"))
         result = SismicEngine().compile(chart(ONE, "m = 1")).resume(run.snapshot, step_input("go"))
         assert result.snapshot.context == {"n": 1}
+
+    @pytest.mark.parametrize("depth", [200, 245, 250, 251, 252, 253, 254, 300])
+    def test_a_context_that_is_kept_can_be_stored(self, depth: int) -> None:
+        of = chart(
+            ONE
+            + f"    on entry: |\n      for _i in range({depth}): n = [n]\n"
+            + "    contract:\n      - always: __old__.n or 1\n",
+            "n = 0",
+        )
+        try:
+            run = Run(of)
+        except ExecutionFailure as found:
+            assert found.name == "ContextValueError"  # noqa: PT017  # Either is right, but nothing else.
+        else:
+            assert decode_snapshot(encode_snapshot(run.snapshot)) == run.snapshot
 
     def test_init_data_that_can_not_be_stored(self) -> None:
         with pytest.raises(ExecutionFailure, match=r"The init data can't be stored: a text holds U\+0000"):
@@ -582,6 +621,10 @@ class TestBounds:
     def test_bytes(self) -> None:
         assert self.run("emit('x', {'t': 'ü' * 50})", Bounds(emission_bytes_max=100)) == "EmissionBytesBoundExceeded"
         assert self.run("complete(t='x' * 100)", Bounds(emission_bytes_max=100)) == "EmissionBytesBoundExceeded"
+
+    def test_context(self) -> None:
+        code = "setdefault('n', 'x' * 100)"
+        assert self.run(code, Bounds(context_bytes_max=100)) == "ContextBytesBoundExceeded"
 
     def test_sent_events(self) -> None:
         assert self.run("while True: send('x')", Bounds(microsteps_max=50)) == "MicrostepsBoundExceeded"

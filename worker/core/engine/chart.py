@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -134,6 +135,11 @@ class Chart:
         events: list[str] = self.statechart.events_for()
         return tuple(events)
 
+    @cached_property
+    def has_eventless(self) -> bool:
+        """Tell whether some transition waits for no event."""
+        return any(transition.event is None for transition in self.statechart.transitions)
+
     @property
     def is_parallel(self) -> bool:
         """Tell whether the chart has orthogonal regions."""
@@ -213,8 +219,9 @@ class _Compiler:
         except SyntaxError as error:
             line = f" (line {error.lineno} of it)" if error.lineno else ""
             raise SetupError(f"{self._name}: {place}: the code doesn't compile{line}: {error.msg}.") from error
-        except ValueError as error:
-            raise SetupError(f"{self._name}: {place}: the code doesn't compile: {error}.") from error
+        except (ValueError, RecursionError, MemoryError) as error:
+            reason = str(error) or "it is nested too deeply"
+            raise SetupError(f"{self._name}: {place}: the code doesn't compile: {reason}.") from error
         self.snippets.append(snippet)
         return snippet
 
@@ -273,7 +280,7 @@ def _snippet_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
     for name in sorted(snippet.loads - own):
         if name in UNAVAILABLE:
             yield f"{name!r} is not available: {UNAVAILABLE[name]}."
-    for name in sorted(snippet.stores & (PROVIDED | set(chart.functions))):
+    for name in sorted(snippet.stores & {"__builtins__", *PROVIDED, *chart.functions}):
         yield f"the code assigns {name!r}, which is provided; choose another name."
     yield from _kind_findings(chart, snippet)
     yield from _call_findings(chart, snippet)

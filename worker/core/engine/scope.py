@@ -43,6 +43,9 @@ class ReceivedView:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name == "extensions":
+            # A copy, as `data` is: chart code can't change the event.
+            return dict(self._event.extensions)
         try:
             return getattr(self._event, name)
         except AttributeError:
@@ -104,7 +107,9 @@ class Scope:
 
     def __init__(self, chart: Chart, context: Mapping[str, Any], init: Mapping[str, Any]) -> None:
         self._chart = chart
-        self.context_names = tuple(sorted({*chart.context_names, *context}))
+        # Variables of an earlier chart of the same version are kept.
+        unknown = context.keys() - chart.context_names
+        self.context_names = tuple(sorted({*chart.context_names, *unknown})) if unknown else chart.context_names
         self.namespace: dict[str, Any] = {
             **context,
             **chart.functions,
@@ -197,17 +202,20 @@ class Scope:
     def context(self) -> dict[str, Any]:
         """Give the context in its stored form. Raises: ExecutionFailure, naming the variable and the state."""
         live = {name: self.namespace[name] for name in self.context_names if name in self.namespace}
+        kept: dict[str, Any]
         try:
-            kept: dict[str, Any] = stored(live)[0]
+            kept, size = stored(live)
         except ValueError:
             for name, value in live.items():
                 self._check_variable(name, value)
             raise
+        if size > self._bounds.context_bytes_max:
+            raise _beyond("ContextBytes", "bytes of context", self._bounds.context_bytes_max, "keep references.")
         return kept
 
     def _check_variable(self, name: str, value: object) -> None:
         try:
-            stored(value)
+            stored({name: value})
         except ValueError as error:
             touching = [snippet for snippet in self.executed if name in snippet.loads | snippet.stores]
             place = touching[-1].place if touching else "the chart"
@@ -226,13 +234,14 @@ class Scope:
         if before is not None and self._context_text() != before:
             raise ExecutionFailure(
                 "GuardChangedContext",
-                f"The condition of {snippet.place} changed the context; a condition may only look. "
-                "Make the change in an action.",
+                f"The condition of {snippet.place} changed the context, `init` or `event`; "
+                "a condition may only look. Make the change in an action.",
             )
         return value
 
     def _context_text(self) -> str:
-        return repr([self.namespace.get(name, _NOTHING) for name in self.context_names])
+        variables = [self.namespace.get(name, _NOTHING) for name in self.context_names]
+        return repr([variables, self.namespace["init"], getattr(self.namespace.get("event"), "data", None)])
 
     def _active(self, name: str) -> bool:
         """Tell whether a state is active; during its own entry it is."""

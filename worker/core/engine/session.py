@@ -162,6 +162,13 @@ class FrugalInterpreter(Interpreter):  # type: ignore[misc]  # sismic ships no t
             clock=StoppedClock(),
             ignore_contract=not chart.conditions,
         )
+        # Without these, nothing is looked at unless an event is queued.
+        self._looks_always = chart.has_eventless or bool(chart.conditions)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Tell whether another macrostep could find something to do or to check."""
+        return self._looks_always or bool(self._internal_queue or self._external_queue)
 
     def queue_received(self, event: Received) -> None:
         """Queue an external event."""
@@ -231,7 +238,7 @@ class Session:
         while macrostep:
             self.scope.count_microsteps(len(macrostep.steps))
             steps.extend(macrostep.steps)
-            macrostep = self.interpreter.execute_once()
+            macrostep = self.interpreter.execute_once() if self.interpreter.may_go_on else None
         self.scope.check_bounds()
         return steps
 

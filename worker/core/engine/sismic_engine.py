@@ -65,7 +65,10 @@ def _run(step: Callable[[], StepResult]) -> StepResult:
         return step()
     except ExecutionFailure:
         raise
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except KeyboardInterrupt:
+        # Somebody wants the process to end; chart code can't name it.
+        raise
+    except BaseException as error:
         # Chart code may raise anything, `exit()` included; no record stops a partition.
         raise _failure(error) from error
 
@@ -89,14 +92,18 @@ def _message(error: BaseException) -> str:
             return "Non-determinist choice between transitions of the root: give them guards or priorities"
         case NonDeterminismError() | ConflictingTransitionsError():
             return str(error).partition("\n")[0]
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  # The error's own text is code of the chart's functions.
-        return f"an error of type {type(error).__name__} that has no text"
+    return _text(lambda: str(error), f"an error of type {type(error).__name__} that has no text")
 
 
 def _stack(error: BaseException) -> str:
+    return _text(lambda: "".join(traceback.format_exception(error)), "")
+
+
+def _text(tell: Callable[[], str], otherwise: str) -> str:
+    """Ask an error for its text, which is code of the chart's functions and may raise anything."""
     try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  # It asks errors for their text too.
-        return ""
+        return tell()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001
+        return otherwise

@@ -40,16 +40,19 @@ ACTING: Final = frozenset({"complete", "emit", "notify", "send"})
 _TIMERS: Final = "durable timers do not exist yet; let a service answer when the time has come"
 _OUTSIDE: Final = "chart code reaches nothing outside the chart; write a function beside the chart"
 _PROCESS: Final = "its value differs between processes"
+_INTERRUPT: Final = "it ends the process, not the step; raise another error"
 
 UNAVAILABLE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "after": _TIMERS,
         "idle": _TIMERS,
         "time": "use `now`, the time of the step",
+        "KeyboardInterrupt": _INTERRUPT,
         "hash": _PROCESS,
         "id": _PROCESS,
         **dict.fromkeys(
             (
+                "__builtins__",
                 "__import__",
                 "breakpoint",
                 "compile",
@@ -168,12 +171,17 @@ def compile_snippet(text: str, place: str, kind: Kind, functions: Container[str]
 
 
 def literal_texts(node: ast.expr | None) -> tuple[str, ...]:
-    """Give the texts that an expression spells out: one text, or a list of texts."""
+    """Give the texts that an expression spells out: one text, a list of texts, or a choice of these."""
     if isinstance(node, ast.Constant):
         return (node.value,) if isinstance(node.value, str) else ()
+    parts: list[ast.expr] = []
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        return tuple(text for item in node.elts for text in literal_texts(item))
-    return ()
+        parts = node.elts
+    elif isinstance(node, ast.IfExp):
+        parts = [node.body, node.orelse]
+    elif isinstance(node, ast.BoolOp):
+        parts = node.values
+    return tuple(text for part in parts for text in literal_texts(part))
 
 
 def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
@@ -202,7 +210,8 @@ def _is_pure(node: ast.AST, functions: Container[str]) -> bool:
             return name in _PURE_FUNCTIONS
         case ast.Call(func=ast.Attribute(attr=name)):
             return name in _PURE_METHODS
-        case ast.Call():
+        case ast.Call() | ast.Subscript(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()):
+            # A comprehension may put what it goes through anywhere: [0 for items[0] in …].
             return False
         case ast.Attribute(attr=name):
             return name not in _CHANGING_METHODS and not name.startswith("_")
