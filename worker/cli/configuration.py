@@ -5,20 +5,18 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import SecretStr
 
 from worker.core.errors import SetupError
 from worker.settings import KAFKA_PROPERTY_PREFIX, PREFIX, Loaded, Settings, load_settings
+from worker.terminal.addresses import MASK, masked_url
 from worker.terminal.faults import SETUP_FAULT, fail
 from worker.terminal.lines import table
 
-MASK: Final = "***"
 _SECRET_PROPERTY: Final = re.compile(
     r"password|passphrase|secret|credential|private\.key|key\.pem|jaas|oauthbearer\.config"
 )
-_SECRET_PARAMETER: Final = re.compile(r"password", re.IGNORECASE)
 
 Row = dict[str, str]
 """setting, value, origin, description."""
@@ -91,23 +89,3 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(value)
     return "" if value is None else str(value)
-
-
-def masked_url(url: str) -> str:
-    """Show a database's address without its password; one that can be read in two ways is not shown at all."""
-    scheme, netloc, path, query, fragment = urlsplit(url)
-    credentials, at, place = netloc.rpartition("@")
-    # A password with an unescaped `/`, `?` or `#` ends up in what follows the place.
-    if "@" in f"{path}{query}{fragment}" or (not at and not _is_place(netloc)):
-        return f"{scheme}://{MASK}"
-    user, colon, _ = credentials.partition(":")
-    parameters = [
-        (name, MASK if _SECRET_PARAMETER.search(name) else value)
-        for name, value in parse_qsl(query, keep_blank_values=True)
-    ]
-    shown_query = f"?{urlencode(parameters, safe='*/')}" if parameters else ""
-    return f"{scheme}://{user}{f':{MASK}' if colon else ''}{at}{place}{path}{shown_query}"
-
-
-def _is_place(netloc: str) -> bool:
-    return all(re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", place) for place in netloc.split(","))

@@ -81,7 +81,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "code that is too deep",
         state(f"on entry: n = {'-' * 100_000}1"),
         "n = 0",
-        "doesn't compile: it is nested too deep",
+        "on entry: the code doesn't compile",
     ),
     ("preamble that doesn't compile", ONE_STATE, "x = (", "the preamble: the code doesn't compile"),
     ("after", transition("guard: after(3)"), "", "'after' is not available: durable timers do not exist yet"),
