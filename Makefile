@@ -8,6 +8,9 @@ export PIP_ROOT_USER_ACTION := ignore
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What is interrupted leaves nothing outside of the environment.
+TEMPORARY := $(VENV)/tmp
+SETTING_UP := TMPDIR="$(CURDIR)/$(TEMPORARY)"
 LOCKED := $(VENV)/.made-from-lock
 INSTALLED := $(VENV)/.has-worker
 # The first of these that is Python 3.11 or newer makes the environment; `make PYTHON=… setup` names another.
@@ -70,11 +73,12 @@ $(LOCKED): requirements.lock
 			"Install it (Debian: apt-get install python3-venv), then run make again" >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with $$($$found --version) from requirements.lock …"; \
-	$$found -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$$found -m venv --clear --without-pip $(VENV) && mkdir $(TEMPORARY)
+	@$(SETTING_UP) $(BIN)/python -I -m ensurepip >$(TEMPORARY)/pip.txt 2>&1 || { cat $(TEMPORARY)/pip.txt >&2; exit 1; }
+	@$(SETTING_UP) $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	@touch $@
 
 $(INSTALLED): $(LOCKED) pyproject.toml
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@$(SETTING_UP) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 	@echo "$(BIN)/worker is ready"

@@ -92,7 +92,8 @@ def test_a_package_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("\n1 / 0", r"ZeroDivisionError: division by zero \(.*sub\.py, line 2\)"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("import nowhere_at_all", "No module named 'nowhere_at_all'"),
         ("x = (", "SyntaxError"),
     ],

@@ -90,6 +90,28 @@ class TestSources:
         given = {"WORKER_KAFKA_BOOTSTRAP_SERVERS": "broker:9092"}
         assert load_settings(given, directory).settings.database_url.get_secret_value() == URL
 
+    def test_dotenv_may_begin_with_a_byte_order_mark(self, directory: Path) -> None:
+        (directory / ".env").write_bytes(b"\xef\xbb\xbfWORKER_GROUP_ID=dotenv\r\n")
+        assert load(directory).settings.group_id == "dotenv"
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"WORKER_GROUP_ID=\xff\n", "it is no UTF-8 text"),
+            (f'A=b\nWORKER_DATABASE_URL="{HIDDEN}\n'.encode(), "expected NAME=value, and quotes in pairs"),
+        ],
+    )
+    def test_a_dotenv_that_can_not_be_read_is_a_fault(self, directory: Path, content: bytes, reason: str) -> None:
+        (directory / ".env").write_bytes(content)
+        (fault,) = faults(directory, NEEDED)
+        assert fault.startswith(".env: ")
+        assert fault.endswith(reason)
+
+    def test_a_dotenv_that_leads_nowhere_is_a_fault(self, directory: Path) -> None:
+        (directory / ".env").symlink_to(".env")
+        (fault,) = faults(directory, NEEDED)
+        assert fault.endswith("can't be read: Too many levels of symbolic links")
+
 
 class TestFiles:
     def test_a_file_gives_the_value(self, directory: Path) -> None:
@@ -172,6 +194,9 @@ class TestFaults:
             ("WORKER_EXECUTIONUNITS", "-1"),
             ("WORKER_CREATE_TOPICS", "perhaps"),
             ("WORKER_GROUP_ID", ""),
+            ("WORKER_TOPIC_PARTITIONS", "99999999999"),
+            ("WORKER_JOURNAL_DAYS", "99999999999"),
+            ("WORKER_BATCH_BYTES_MAX", "99999999999"),
         ],
     )
     def test_a_value_that_is_wrong_is_named_and_not_shown(self, directory: Path, name: str, value: str) -> None:
@@ -231,6 +256,11 @@ class TestKafkaProperties:
             "sasl.password": HIDDEN,
             "sasl.oauthbearer.assertion.private.key.file": "/keys/one",
         }
+
+    @pytest.mark.parametrize("value", ["6 s", "6000.0", ""])
+    def test_a_time_is_a_whole_number(self, directory: Path, value: str) -> None:
+        (fault,) = faults(directory, {**NEEDED, "WORKER_KAFKA__SESSION_TIMEOUT_MS": value})
+        assert fault == "WORKER_KAFKA__SESSION_TIMEOUT_MS: expected a whole number of milliseconds"
 
     @pytest.mark.parametrize(
         ("name", "advice"),

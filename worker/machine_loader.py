@@ -6,6 +6,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 
 from worker.core.errors import SetupError
@@ -94,10 +95,22 @@ def _imported(name: str) -> ModuleType:
                 "the installed packages; start the worker where its folder is, or correct the name."
             ) from error
         raise SetupError(_failed(name, error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever a user's module raises: the start stops with one text.
         raise SetupError(_failed(name, error)) from error
 
 
-def _failed(name: str, error: Exception) -> str:
-    return f"The module {name!r} can't be imported: {type(error).__name__}: {error}. Correct it and start again."
+def _failed(name: str, error: BaseException) -> str:
+    what = f"{type(error).__name__}: {error}{_line(name, error)}"
+    return f"The module {name!r} can't be imported: {what}. Correct it and start again."
+
+
+def _line(name: str, error: BaseException) -> str:
+    """Say on which line of the package the error came up, if one of its modules ran until then."""
+    package = name.partition(".")[0]
+    frames = [
+        (frame.f_code.co_filename, number)
+        for frame, number in walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""

@@ -5,6 +5,7 @@ a misspelt setting must not be silently left at its default. No fault tells a va
 """
 
 import difflib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, field_validator
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ValidationInfo
 
@@ -21,6 +22,8 @@ from worker.core.errors import SetupError
 
 PREFIX: Final = "WORKER_"
 KAFKA_PROPERTY_PREFIX: Final = "WORKER_KAFKA__"
+DAYS_MAX: Final = 36_500
+"""A hundred years: what is meant as “for ever” stays within what dates can say."""
 
 _FILE: Final = "_FILE"
 _SECRET_PROPERTY_FILE: Final = re.compile(r"\w*(?:PASSWORD|SECRET)_FILE", re.IGNORECASE)
@@ -34,6 +37,7 @@ _SERVICE_PORT: Final = re.compile(r"WORKER_(?:\w+_)?PORT")
 _SERVICE_ADDRESS: Final = re.compile(r"(?:tcp|udp|sctp)://")
 """What Kubernetes puts into the environment for a Service whose name begins with `worker`."""
 
+_WHOLE_NUMBER: Final = re.compile(r"-?\d{1,10}")
 _OWN_PROPERTIES: Final = {
     "bootstrap.servers": "set WORKER_KAFKA_BOOTSTRAP_SERVERS",
     "group.id": "set WORKER_GROUP_ID",
@@ -76,11 +80,13 @@ class Settings(BaseModel):
     )
     error_stacks: bool = Field(False, description="put stack traces, which tell paths, into system error events")
     create_topics: bool = Field(False, description="create missing topics at start")
-    topic_partitions: PositiveInt = Field(10, description="partitions of topics that are created")
+    topic_partitions: int = Field(10, ge=1, le=10_000, description="partitions of topics that are created")
     batch_records_max: int = Field(500, ge=1, le=10_000, description="records in one transaction, at most")
-    batch_bytes_max: int = Field(8 * 1024 * 1024, ge=1024, description="bytes of records in one transaction, at most")
-    deduplication_days: PositiveInt = Field(7, description="days in which an event's second coming is told")
-    journal_days: PositiveInt = Field(30, description="days that the journal is kept")
+    batch_bytes_max: int = Field(
+        8 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of records in one transaction, at most"
+    )
+    deduplication_days: int = Field(7, ge=1, le=DAYS_MAX, description="days in which an event's second coming is told")
+    journal_days: int = Field(30, ge=1, le=DAYS_MAX, description="days that the journal is kept")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
     log_format: Literal["console", "json"] = Field("json", description="form of log lines")
     kafka_properties: dict[str, str] = Field(
@@ -125,7 +131,7 @@ def load_settings(
     """Read all settings; `defaults` stand below everything else. Raises: SetupError naming all faults."""
     found = _Found()
     found.take_all(defaults or {}, "preset")
-    found.take_all(_dotenv((directory or Path.cwd()) / ".env"), ".env")
+    found.take_dotenv((directory or Path.cwd()) / ".env")
     found.take_all(os.environ if environment is None else environment, "environment")
     try:
         settings = Settings(**found.values)
@@ -135,11 +141,6 @@ def load_settings(
         if not found.faults:
             return Loaded(settings, {name: found.origins.get(name, "default") for name in Settings.model_fields})
     raise SetupError("settings are wrong:\n" + "\n".join(f"  {fault}" for fault in found.faults))
-
-
-def _dotenv(path: Path) -> dict[str, str]:
-    # Without interpolation: a password may hold `${`.
-    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
 
 
 @dataclass(slots=True)
@@ -156,6 +157,24 @@ class _Found:
             if name.startswith(PREFIX) and not _is_foreign(name, value):
                 self._take(name, value, origin, source)
 
+    def take_dotenv(self, path: Path) -> None:
+        """Take what the file sets, if it is there. A line that can't be read is a fault: it may be a setting."""
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return
+        except (OSError, ValueError) as error:
+            self.faults.append(f"{path.name}: the file {path} can't be read: {_reason(error)}")
+            return
+        # Without interpolation: a password may hold `${`.
+        bindings = list(parse_stream(io.StringIO(text)))
+        self.faults += [
+            f"{path.name}: line {one.original.line} of {path} can't be read; expected NAME=value, and quotes in pairs"
+            for one in bindings
+            if one.error
+        ]
+        self.take_all({one.key: one.value for one in bindings if one.key and one.value is not None}, path.name)
+
     def _take(self, name: str, value: str, origin: str, source: Mapping[str, str]) -> None:
         if not _is_file_variant(name):
             self._put(name, value, origin)
@@ -167,8 +186,7 @@ class _Found:
         try:
             self._put(target, Path(value).read_text(encoding="utf-8").strip(), f"file {value}")
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-            self.faults.append(f"{name}: the file {value} can't be read: {reason}")
+            self.faults.append(f"{name}: the file {value} can't be read: {_reason(error)}")
 
     def _put(self, name: str, value: str, origin: str) -> None:
         if name.startswith(KAFKA_PROPERTY_PREFIX):
@@ -176,12 +194,15 @@ class _Found:
         elif (setting := _setting(name)) in _SETTABLE:
             self.values[setting], self.origins[setting] = value, origin
         else:
-            self.faults.append(f"{name}: is no setting{_closest(setting)}; `worker config` lists them")
+            self.faults.append(f"{name}: is no setting{_closest(setting)} `worker config` lists them")
 
     def _put_property(self, name: str, value: str, origin: str) -> None:
         kafka_property = name.removeprefix(KAFKA_PROPERTY_PREFIX).lower().replace("_", ".")
         if kafka_property in _OWN_PROPERTIES:
             self.faults.append(f"{name}: can't be set: {_OWN_PROPERTIES[kafka_property]}")
+            return
+        if kafka_property.endswith(".ms") and not _WHOLE_NUMBER.fullmatch(value):
+            self.faults.append(f"{name}: expected a whole number of milliseconds")
             return
         self.values.setdefault("kafka_properties", {})[kafka_property] = value
         self.origins["kafka_properties"] = origin
@@ -203,6 +224,10 @@ def _is_foreign(name: str, value: str) -> bool:
     return bool(_SERVICE_PORT.fullmatch(name) and _SERVICE_ADDRESS.match(value))
 
 
+def _reason(error: OSError | ValueError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is no UTF-8 text"
+
+
 def _is_file_variant(name: str) -> bool:
     if name.startswith(KAFKA_PROPERTY_PREFIX):
         return _SECRET_PROPERTY_FILE.fullmatch(name) is not None
@@ -211,7 +236,7 @@ def _is_file_variant(name: str) -> bool:
 
 def _closest(setting: str) -> str:
     close = difflib.get_close_matches(setting, _SETTABLE, 1)
-    return f", did you mean {PREFIX}{close[0].upper()}?" if close else ""
+    return f", did you mean {PREFIX}{close[0].upper()}?" if close else ";"
 
 
 def _fault(error: ErrorDetails) -> str:

@@ -110,8 +110,11 @@ def test_help_imports_nothing_heavy() -> None:
 def test_dev_tells_what_to_paste_without_control_codes(dev: Running, given: dict[str, str]) -> None:
     assert {DATABASE_URL, BOOTSTRAP_SERVERS} <= given.keys()
     assert not CONTROL.search(dev.output)
-    for text in ("orchestrator.input", "worker produce arvo.orc.order", "worker tail", "psql"):
+    for text in ("orchestrator.input", "worker produce arvo.orc.order", "psql"):
         assert text in dev.output
+    # What follows a command that goes on would be lost when all is pasted at once.
+    pasted = re.findall(r"^  (\S.*)$", dev.output, re.MULTILINE)
+    assert pasted[-1].endswith("worker tail --from-beginning")
 
 
 @pytest.mark.slow
@@ -245,6 +248,15 @@ def test_an_unreachable_database_is_one_message_without_the_password(arguments: 
     assert "geheim" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://worker:geheim@host:abc/worker", "postgresql://worker:geheim@[::1/worker"]
+)
+def test_a_malformed_database_url_is_one_message_without_the_password(url: str) -> None:
+    done = run_worker("dev", given=ADDRESSES | {DATABASE_URL: url})
+    assert_one_message(done, 2, "the database URL is malformed")
+    assert "geheim" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("command", ["run", "config"])
 def test_all_faults_of_the_settings_are_told_at_once(command: str) -> None:
     done = run_worker(command, given={"WORKER_GROUPID": "x", "WORKER_JOURNAL_DAYS": "x"})
@@ -280,6 +292,17 @@ def test_config_lists_the_settings_although_some_are_wrong() -> None:
 
 
 @pytest.mark.slow
+def test_dev_refuses_a_database_whose_topics_its_own_broker_lacks(database_url: str) -> None:
+    given = {DATABASE_URL: database_url}
+    assert run_worker("migrate", given=given).returncode == 0
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO positions (partition, topic_id, next_offset, published_offset) VALUES (0, 'other', 0, 0)"
+        )
+    assert_one_message(run_worker("dev", given=given), 2, DATABASE_URL, BOOTSTRAP_SERVERS)
+
+
+@pytest.mark.slow
 def test_dev_uses_given_servers_and_says_so_when_its_worker_dies(
     embedded_broker: KafkaCluster, database_url: str
 ) -> None:
@@ -298,6 +321,7 @@ def test_dev_uses_given_servers_and_says_so_when_its_worker_dies(
             kill_worker(given[DATABASE_URL])
             assert started.program.wait(30) == 1
             assert "error: the worker process ended by itself" in started.output
+            assert "ended by SIGKILL" in started.output
         assert left_behind(folder) == []
     host, _, port = embedded_broker.bootstrap_servers.partition(":")
     socket.create_connection((host, int(port)), timeout=1).close()

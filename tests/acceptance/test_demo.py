@@ -46,4 +46,5 @@ def test_a_stopped_demo_leaves_nothing_behind(signal_number: signal.Signals, mom
         demo.wait_for(moment)
         assert demo.end(signal_number) == 130
         assert "Traceback" not in demo.output
+        assert demo.output.endswith("nothing is left behind\n")
         assert left_behind(folder) == []

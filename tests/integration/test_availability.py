@@ -7,9 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = "tests/integration/test_kafka_server.py"
+BENCH = "tests/bench/test_bench.py"
 
 
-def collect(tmp_path: Path, **variables: str) -> str:
+def collect(tmp_path: Path, tests: str = TESTS, **variables: str) -> str:
     environment = {
         "HOME": str(tmp_path),
         "PATH": str(tmp_path),
@@ -17,7 +18,7 @@ def collect(tmp_path: Path, **variables: str) -> str:
         "PYTHONPATH": os.pathsep.join(sys.path),
         **variables,
     }
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", TESTS]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", tests]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode in {0, 5}, done.stdout + done.stderr
     return done.stdout
@@ -30,6 +31,12 @@ def test_missing_servers_are_told(tmp_path: Path) -> None:
     assert "3 tests were left out. Not shown: what holds while Apache Kafka itself is killed" in said
     assert "apt-get install default-jre-headless maven" in said
     assert "set WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS=" in said
+
+
+def test_what_starts_a_kafka_of_its_own_is_left_out_too(tmp_path: Path) -> None:
+    said = collect(tmp_path, BENCH)
+    assert "test_every_row_is_printed" not in said
+    assert "1 tests were left out" in said
 
 
 def test_a_given_cluster_is_taken(tmp_path: Path) -> None:

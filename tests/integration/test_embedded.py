@@ -136,7 +136,20 @@ def test_a_broken_server_is_seen(temporary: Path) -> None:
     server = Server(plan, folder).start(lambda: True)
     os.kill(server.pid, signal.SIGKILL)
     wait_until(lambda: not server.running, "the server's end is not seen")
+    assert "ended by SIGKILL" in server.log.read_text()
     server.stop()
+
+
+def test_a_server_whose_keeper_was_killed_is_stopped(temporary: Path) -> None:
+    folder = temporary / "orphan"
+    folder.mkdir()
+    command = ["/bin/sh", "-c", "while :; do sleep 1; done", "sh", str(folder)]
+    server = Server(ServerPlan(name="orphan", command=command, environment={"PATH": os.defpath}), folder)
+    keeper = server.start(lambda: True)._keeper
+    assert keeper is not None
+    keeper.kill()
+    server.stop()
+    wait_until(lambda: not commands_below(temporary), "the server goes on")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)

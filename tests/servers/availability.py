@@ -41,8 +41,8 @@ def on_ci() -> bool:
 def missing_servers() -> Iterator[MissingServer]:
     if not kafka_can_run():
         yield MissingServer(
-            "kafka_server",
-            "what holds while Apache Kafka itself is killed, cut off or restarted",
+            "kafka_jars",
+            "what holds while Apache Kafka itself is killed, cut off or restarted; that the bench runs",
             JAVA_REMEDY,
         )
         if KAFKA_VARIABLE not in os.environ:

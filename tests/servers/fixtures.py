@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.availability import DATABASE_VARIABLE, KAFKA_VARIABLE
-from tests.servers.kafka import KafkaCluster, KafkaServer, fetch_jars
+from tests.servers.availability import DATABASE_VARIABLE, JAVA_REMEDY, KAFKA_VARIABLE
+from tests.servers.kafka import KafkaCluster, KafkaServer, fetch_jars, kafka_can_run
 from tests.servers.postgres import DEBIAN_BINARIES, Databases
 from tests.servers.proxy import TcpProxy
 from worker.adapters.embedded import EmbeddedBroker, EmbeddedPostgres
@@ -81,6 +81,8 @@ def embedded_broker() -> Iterator[KafkaCluster]:
 @pytest.fixture(scope="session")
 def kafka_jars() -> None:
     """Fetch Apache Kafka."""
+    if not kafka_can_run():
+        pytest.fail(f"Apache Kafka can't run here: {JAVA_REMEDY}", pytrace=False)
     fetch_jars()
 
 

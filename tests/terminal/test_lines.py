@@ -46,7 +46,7 @@ def test_an_event_is_told_as_json() -> None:
 
 
 def test_bytes_that_are_no_event_are_told() -> None:
-    assert told(b"\xff").line().endswith("(no event)")
+    assert told(b"\xff").line().endswith("(no event)  [3]@17")
     assert told(b"\xff").document()["value"] == "/w=="
     assert told(None).document()["value"] is None
 

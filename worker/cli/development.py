@@ -6,13 +6,18 @@ import time
 from pathlib import Path
 from typing import Final, TextIO
 
-from worker.demo.playground import DATABASE_URL, Playground, playground
+from worker.demo.playground import BOOTSTRAP_SERVERS, DATABASE_URL, Playground, playground
+from worker.demo.services import ORDER_MACHINE
 from worker.logs import configure_logs
 from worker.terminal.signals import sigterm_interrupts
 
 _LOOK_SECONDS: Final = 0.2
 _ORDER: Final = '{"order_id": "A-1", "amount": 40, "items": [{"sku": "lamp", "qty": 1}]}'
-_QUERY: Final = "SELECT source, status, states, output FROM instance_overview"
+_QUERY: Final = "SELECT source, status, states, output ->> 'status' AS ended_as FROM instance_overview"
+_ENDINGS: Final = (
+    "\nOther endings: an amount above 1000 is not approved; the sku `out-of-stock` is refused; 5 of the sku `chair` "
+    "are declined.\n"
+)
 
 
 def develop() -> None:
@@ -35,17 +40,20 @@ def _tell(step: str) -> None:
 
 def _tell_next(ground: Playground) -> None:
     exports = "".join(f"  export {name}='{value}'\n" for name, value in ground.exports.items())
-    topics = ground.deployment.topics
+    all_ours = {DATABASE_URL, BOOTSTRAP_SERVERS} <= ground.exports.keys()
+    where = "in this folder" if all_ours else "in this folder and with the WORKER_ variables of this one"
     worker = _program("worker", Path(sys.executable).parent)
+    has_orders = ground.deployment.registry.hosts(ORDER_MACHINE)
+    start, data = (ORDER_MACHINE, _ORDER) if has_orders else (ground.deployment.registry.sources[0], "{}")
+    # What goes on until Ctrl-C stands last: it would swallow the lines that are pasted after it.
     sys.stdout.write(
-        f"\nIt runs. Events go into {topics.input}; Ctrl-C stops everything.\n"
-        f"\nPaste into another terminal, in this folder:\n\n{exports}"
-        f"  {worker} tail --from-beginning\n"
-        f"  {worker} produce arvo.orc.order --data '{_ORDER}'\n"
+        f"\nIt runs. Events go into {ground.deployment.topics.input}; Ctrl-C stops everything.\n"
+        f"\nPaste into another terminal, {where}:\n\n{exports}"
+        f"  {worker} produce {start} --data '{data}'\n"
         f"  echo 'no event' | {worker} produce --unchecked --file -\n"
         f'  {_psql()} "${DATABASE_URL}" -c "{_QUERY}"\n'
-        "\nOther endings: an amount above 1000 is not approved; the sku `out-of-stock` is refused; 5 of the sku "
-        "`chair` are declined.\n"
+        f"  {worker} tail --from-beginning\n"
+        f"{_ENDINGS if has_orders else ''}"
         f"\nThe worker's log ({ground.worker.log}):\n"
     )
     sys.stdout.flush()

@@ -22,6 +22,7 @@ from worker.core.registry import Registry
 from worker.core.subjects import decode_subject, root_subject
 from worker.core.times import to_event_time
 from worker.core.versions import WILDCARD_VERSION
+from worker.logs import configure_logs
 
 STANDARD_INPUT: Final = Path("-")
 
@@ -47,6 +48,7 @@ class Origin:
 
 def produce_events(draft: Draft, origin: Origin, *, as_json: bool) -> None:
     """Make and check all events, send them, and print what was sent. Raises: SetupError, KafkaUnavailable."""
+    configure_logs("error", "console")
     deployment = deployment_without("database_url")
     lines = list(_lines(origin))
     if not lines:

@@ -10,6 +10,7 @@ from worker.bootstrap import Deployment
 from worker.cli.loading import deployment_without, missing_topics
 from worker.core.errors import SetupError
 from worker.core.json import dumps
+from worker.logs import configure_logs
 from worker.terminal.lines import Told, names_subject
 
 _WAIT_SECONDS: Final = 0.2
@@ -29,9 +30,13 @@ class Wanted:
 
 def tail_topics(wanted: Wanted, *, as_json: bool) -> None:
     """Print a line per record. Raises: SetupError, KafkaUnavailable."""
+    configure_logs("error", "console")
     deployment = deployment_without("database_url")
     topics = _topics(deployment, wanted.domains)
     width = max(map(len, topics))
+    if sys.stderr.isatty():
+        # Who looks at an empty screen should know what it waits for.
+        sys.stderr.write(f"{', '.join(topics)}, until Ctrl-C:\n")
     for told in _told(deployment, topics, wanted):
         sys.stdout.write((dumps(told.document()).decode() if as_json else told.line(width)) + "\n")
         sys.stdout.flush()

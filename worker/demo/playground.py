@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from worker.adapters.embedded import EmbeddedBroker, EmbeddedPostgres
 from worker.adapters.embedded.server import Server, ServerPlan, temporary_folder
@@ -20,9 +19,11 @@ from worker.adapters.kafka.topics import TopicAdmin
 from worker.adapters.postgres.migrate import migrate
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.bootstrap import Deployment, deploy, ensure_topics
-from worker.core.errors import WorkerError
+from worker.core.errors import SetupError, WorkerError
 from worker.demo.services import SampleServices
+from worker.ports import KafkaUnavailable
 from worker.settings import KAFKA_PROPERTY_PREFIX, PREFIX, Loaded, load_settings
+from worker.terminal.addresses import masked_url
 
 DATABASE_URL: Final = f"{PREFIX}DATABASE_URL"
 BOOTSTRAP_SERVERS: Final = f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS"
@@ -34,6 +35,7 @@ _PRESETS: Final = {f"{PREFIX}CREATE_TOPICS": "true", f"{PREFIX}LOG_FORMAT": "con
 # The embedded broker makes a new member wait for half of this.
 _EMBEDDED_BROKER_PRESETS: Final = {f"{KAFKA_PROPERTY_PREFIX}SESSION_TIMEOUT_MS": "6000"}
 _UNKNOWN_YET: Final = {DATABASE_URL: "postgresql://", BOOTSTRAP_SERVERS: "unknown"}
+_USED: Final = "SELECT count(*) FROM positions"
 _TAKEN: Final = "SELECT count(*) FROM positions WHERE owner IS NOT NULL"
 
 Tell = Callable[[str], None]
@@ -75,6 +77,8 @@ def playground(tell: Tell) -> Iterator[Playground]:
         loaded = load_settings(defaults=presets)
         deployment = replace(deployment, settings=loaded.settings)
         _prepare(deployment, tell)
+        if BOOTSTRAP_SERVERS in exports:
+            _require_unused(deployment)
         worker = _started_worker(stack, deployment, _environment(presets, loaded))
         tell("the worker runs, as a process of its own")
         stack.enter_context(SampleServices(deployment.kafka, deployment.topics))
@@ -88,9 +92,10 @@ def _started_servers(stack: ExitStack, asked: Loaded, tell: Tell) -> dict[str, s
     if asked.origins["database_url"] == "preset":
         begun = time.monotonic()
         exports[DATABASE_URL] = stack.enter_context(EmbeddedPostgres(durable=False)).url
-        tell(f"PostgreSQL is up at {_place(exports[DATABASE_URL])} ({time.monotonic() - begun:.1f} s)")
+        place = exports[DATABASE_URL].rpartition("@")[2]
+        tell(f"PostgreSQL is up at {place} ({time.monotonic() - begun:.1f} s)")
     else:
-        tell(f"PostgreSQL at {_place(asked.settings.database_url.get_secret_value())}, as the settings say")
+        tell(f"PostgreSQL at {masked_url(asked.settings.database_url.get_secret_value())}, as the settings say")
     if asked.origins["kafka_bootstrap_servers"] == "preset":
         begun = time.monotonic()
         exports[BOOTSTRAP_SERVERS] = stack.enter_context(EmbeddedBroker()).bootstrap_servers
@@ -105,8 +110,25 @@ def _prepare(deployment: Deployment, tell: Tell) -> None:
     """Migrate the database and make the topics."""
     report = migrate(deployment.settings.database_url.get_secret_value())
     tell(f"the schema is at {report.after}" + (" (migrated)" if report.applied else ""))
-    ensure_topics(deployment, TopicAdmin(deployment.kafka))
+    try:
+        ensure_topics(deployment, TopicAdmin(deployment.kafka))
+    except KafkaUnavailable as error:
+        raise SetupError(str(error)) from error
     tell(f"topics are there: {', '.join(deployment.topic_names())}")
+
+
+def _require_unused(deployment: Deployment) -> None:
+    """Refuse a database that has served another broker: its positions mean nothing on one just started."""
+    session = Session(DatabaseConfig(deployment.database.url), APPLICATION_NAME)
+    try:
+        used = session.rows(_USED) != [(0,)]
+    finally:
+        session.close()
+    if used:
+        raise SetupError(
+            f"the database that {DATABASE_URL} names has served a broker before, and the one that is started here has "
+            f"none of its topics. Name an empty database, or that broker in {BOOTSTRAP_SERVERS}"
+        )
 
 
 def _started_worker(stack: ExitStack, deployment: Deployment, environment: Mapping[str, str]) -> Server:
@@ -141,9 +163,3 @@ def _is_preset(name: str, loaded: Loaded) -> bool:
         kafka_property = name.removeprefix(KAFKA_PROPERTY_PREFIX).lower().replace("_", ".")
         return loaded.settings.kafka_properties[kafka_property] == _EMBEDDED_BROKER_PRESETS.get(name)
     return loaded.origins[name.removeprefix(PREFIX).lower()] == "preset"
-
-
-def _place(url: str) -> str:
-    """Show where a database is, without who and with which password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"

@@ -37,7 +37,7 @@ def display(watch: Watch) -> Iterator[Display]:
     else:
         plain = _Plain(watch)
         yield plain
-        plain.show_now()
+        plain.show_last()
 
 
 class _Plain:
@@ -46,16 +46,20 @@ class _Plain:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._next = time.monotonic()
+        self._shown = ""
 
     def show(self) -> None:
         if time.monotonic() >= self._next:
-            self.show_now()
+            self._next = time.monotonic() + _PLAIN_INTERVAL_SECONDS
+            self.show_last()
 
-    def show_now(self) -> None:
-        self._next = time.monotonic() + _PLAIN_INTERVAL_SECONDS
+    def show_last(self) -> None:
         watch = self._watch
         counts = {name: watch.counts[name] for name in watch.names}
-        say(f"  {watch.ended:>5} of {len(watch.orders.orders)} orders ended; events: {counts_text(counts)}")
+        text = f"  {watch.ended:>5} of {len(watch.orders.orders)} orders ended; events: {counts_text(counts)}"
+        if text != self._shown:
+            say(text)
+            self._shown = text
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""What commands and the demo share on the terminal: how faults read, how records read, how signals end them."""
+"""What commands and the demo share on the terminal: how faults, records and addresses read, how signals end them."""

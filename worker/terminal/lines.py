@@ -82,7 +82,8 @@ class Told:
             letter = self.dead_letter
             return f"{letter.reason}  {letter.position}  {_cut(letter.message)}"
         if self.event is None:
-            return _UNREADABLE
+            record = self.received.record
+            return f"{_UNREADABLE}  [{record.partition}]@{record.offset}"
         instance = short_subject(self.event.subject)
         return f"{self.event.type:{TYPE_WIDTH}}  {instance:{INSTANCE_WIDTH}}  {self.event.id}"
 

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         while server.poll() is None and not _parent_gone():
             pass
+        if server.returncode is not None and server.returncode < 0:
+            sys.stderr.write(f"ended by {signal.Signals(-server.returncode).name}, which was not sent from here\n")
     finally:
         _stop(server, signal.Signals[options.stop_signal], options.grace_seconds)
         if options.remove is not None and _parent_gone():

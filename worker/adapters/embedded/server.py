@@ -1,5 +1,6 @@
 """One server program: started on loopback, waited for, and stopped for certain."""
 
+import os
 import random
 import shutil
 import signal
@@ -102,6 +103,10 @@ class Server:
         running, self._keeper = self._keeper, None
         if running is not None:
             _end(running, self.plan.grace_seconds + KEEPER_GRACE_SECONDS)
+            if self._pid and running.returncode == -signal.SIGKILL:
+                # A keeper that was killed could not stop its server.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._pid, signal.SIGKILL)
         if self.remove_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.cli.configuration import masked_url
+from worker.terminal.addresses import masked_url
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ from worker.cli.configuration import masked_url
         ("postgresql://u:sec#ret@host/db", "postgresql://***"),
         ("postgresql://u:sec?ret@host/db", "postgresql://***"),
         ("postgresql://u:secret", "postgresql://***"),
+        ("postgresql://u:secret@[::1/db", "***"),
     ],
 )
 def test_passwords_are_masked(url: str, shown: str) -> None:
