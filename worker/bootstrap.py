@@ -3,6 +3,7 @@
 Everything that can be found wrong before the first record is found here, as one `SetupError` that says what to do.
 """
 
+import os
 import secrets
 import signal
 import socket
@@ -10,13 +11,14 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 
 import structlog
 
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
 from worker.adapters.kafka.publisher import KafkaPublisher
-from worker.adapters.kafka.topics import TopicAdmin, TopicShape
+from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin, TopicShape
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.migrate import require_current
 from worker.adapters.postgres.session import DatabaseConfig
@@ -32,6 +34,10 @@ from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
 from worker.settings import Settings
 
+STOP_SECONDS = 20.0
+"""How long a worker may take to end; orchestrators kill after 30 s, by their defaults."""
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOG = structlog.get_logger("worker")
 WORKER_VERSION = version("orchestrator-worker")
 
@@ -89,12 +95,24 @@ def build_worker(deployment: Deployment) -> Worker:
 
 
 def run_until_stopped(worker: Worker) -> None:
-    """Run a worker until SIGTERM or SIGINT, then let it give everything back."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    """Run a worker until SIGTERM or SIGINT, then let it give everything back, if that can be done in time."""
+    # A thread waits for the signals: handlers run on the main thread, and not while that waits for a server.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    Thread(target=_stop_on_signal, args=(worker,), name="signals", daemon=True).start()
     _LOG.info("running", version=WORKER_VERSION)
     worker.run()
     _LOG.info("stopped")
+
+
+def _stop_on_signal(worker: Worker) -> None:
+    """Stop the worker on a signal; end the process if it still runs STOP_SECONDS later."""
+    signal.sigwait(_STOP_SIGNALS)
+    worker.stop()
+    time.sleep(STOP_SECONDS)
+    _LOG.error(
+        "stop_timed_out", why="a server did not answer; the next owner of the partitions goes on, as after a crash"
+    )
+    os._exit(1)
 
 
 def ensure_topics(deployment: Deployment, admin: TopicAdmin) -> None:
@@ -131,7 +149,8 @@ def _build(deployment: Deployment) -> Worker:
                 WORKER_VERSION,
                 ContentMode(settings.kafka_content_mode),
             ),
-            limits=Limits(admin.record_bytes_max(deployment.topic_names())),
+            limits=Limits(dict.fromkeys(deployment.topic_names(), DEFAULT_RECORD_BYTES_MAX)),
+            look=lambda: admin.record_bytes_max(deployment.topic_names()),
             database=database,
             publisher=publisher,
             consumer=consumer,

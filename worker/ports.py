@@ -245,6 +245,10 @@ class Consumer(Protocol):
         """Stop reading these."""
         ...
 
+    def topic_id(self) -> str:
+        """Give the identity that the topic has now. Raises: KafkaUnavailable."""
+        ...
+
     def standings(self, partitions: Sequence[int]) -> Mapping[int, Standing]:
         """Ask Kafka how partitions stand, waiting for pending transactions to end. Raises: KafkaUnavailable."""
         ...
@@ -261,10 +265,10 @@ class Publisher(Protocol):
         """Publish all or nothing. Raises: PublicationUnknown."""
         ...
 
-    def replace(self) -> None:
+    def replace(self, batch_bytes_max: int) -> None:
         """Put a fresh producer in place under the same transactional id, which ends whatever was open.
 
-        Raises: KafkaUnavailable.
+        It sends at most so many bytes to a partition at once, or one record. Raises: KafkaUnavailable.
         """
         ...
 

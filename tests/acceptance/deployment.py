@@ -240,6 +240,22 @@ class Deployment:
         finally:
             client.close()
 
+    def committed(self) -> dict[int, int]:
+        """Give the group's committed offset of each partition that has one."""
+        asked = [TopicPartition(self.topics.input, partition) for partition in range(self.partitions)]
+        client = Consumer(
+            {
+                "bootstrap.servers": self.cluster.bootstrap_servers,
+                "group.id": self.prefix,
+                "isolation.level": "read_committed",
+            }
+        )
+        try:
+            answers = client.committed(asked, timeout=KAFKA_TIMEOUT_SECONDS)
+        finally:
+            client.close()
+        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
+
     # PostgreSQL
 
     def rows(self, statement: LiteralString, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -273,8 +289,14 @@ class Deployment:
         wait_until(applied, timeout_seconds, f"{busy} are applied")
 
     def finish(self) -> None:
-        """Wait until all is applied, then end the workers in good order: what they gave back is published."""
+        """Wait until all is applied and published, then end the workers in good order."""
         self.wait_until_applied()
+        # A worker that is told to end while a publication is still open leaves it to the next owner.
+        wait_until(self._is_published, 60.0, "all that is applied is published")
         for worker in self.workers:
             if worker.running:
                 assert worker.terminate() == 0, f"{worker.name} ended badly"
+
+    def _is_published(self) -> bool:
+        committed = self.committed()
+        return all(committed.get(one.partition, 0) >= one.next_offset for one in self.positions())

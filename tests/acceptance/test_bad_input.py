@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from tests.acceptance.deployment import Deployment
 from tests.servers.kafka import KafkaCluster
 from tests.servers.postgres import Databases
+from tests.servers.raw_producer import send_raw
 from tests.workload import CLIENT, SOURCE, STATES, Order
 from worker.core.codec import EncodedRecord, decode_record
 from worker.core.events import Event
@@ -208,6 +209,18 @@ def assert_dead_letter(letter: Message, sent: Sent) -> None:
     assert told["dlq-reason"] == (sent.journalled.reason or "").encode()
     assert told["dlq-error-class"] == (sent.journalled.error_name or "").encode()
     assert told["dlq-error-message"] == (sent.journalled.error_message or "").encode()
+
+
+def test_a_header_s_name_may_be_any_bytes(bench: Bench) -> None:
+    deployment = bench.deployment
+    value = b"value %d" % next(ORDERS)
+    headers = [(b"content-type", b"application/cloudevents+json"), (b"caf\xe9", b"x")]
+    send_raw(deployment.cluster.bootstrap_servers, deployment.topics.input, PARTITION, value, headers)
+    bench.send()
+    (dead_letter,) = [one for one in deployment.dead_letters() if one.value() == value]
+    told = dict(dead_letter.headers() or ())
+    assert told["dlq-reason"] == b"INVALID_EVENT"
+    assert b"UTF-8" in (told["dlq-error-message"] or b"")
 
 
 def test_an_event_s_other_headers_may_be_null(bench: Bench, order: Order) -> None:

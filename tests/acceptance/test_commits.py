@@ -73,8 +73,8 @@ class Interrupted:
             raise AssertionError("it should have gone wrong")
         self.real.publish(outputs, next_offsets)
 
-    def replace(self) -> None:
-        self.real.replace()
+    def replace(self, batch_bytes_max: int) -> None:
+        self.real.replace(batch_bytes_max)
 
     def fence(self, transactional_id: str) -> None:
         self.real.fence(transactional_id)

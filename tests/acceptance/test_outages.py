@@ -1,17 +1,23 @@
 """Servers that crash, restart or cut connections while orders flow: nothing is lost or doubled."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.acceptance.checks import assert_orders_done
-from tests.acceptance.deployment import Deployment
+from tests.acceptance.deployment import Deployment, wait_until
 from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.servers.proxy import TcpProxy
 from tests.servers.restartable import RestartablePostgres
-from tests.workload import STATES, records
+from tests.workload import STATES, Order, records
 from worker.adapters.postgres.migrate import migrate
+from worker.bootstrap import STOP_SECONDS
+from worker.core.codec import decode_record
 
 ORDERS = 400
 EVENTS = ORDERS * len(STATES)
@@ -74,3 +80,43 @@ def test_a_crash_of_the_broker_loses_and_doubles_nothing(
         kafka_server.start()
         deployment.finish()
         assert_orders_done(deployment, range(ORDERS))
+
+
+@pytest.mark.slow
+def test_an_output_that_its_topic_takes_no_longer_goes_to_the_dead_letters(deployment: Deployment) -> None:
+    deployment.start_worker()
+    deployment.produce(records(1))
+    wait_until(lambda: len(deployment.outputs()) == len(STATES), 30.0, "the first order is published")
+    deployment.cluster.set_topic(deployment.topics.domain("external"), "max.message.bytes", "300")
+    deployment.produce(Order(1).record(step) for step in range(len(STATES)))
+    deployment.finish()
+    (dead_letter,) = deployment.dead_letters()
+    assert dict(dead_letter.headers() or ())["dlq-topic"] == deployment.topics.domain("external").encode()
+    assert decode_record(dead_letter.value(), ()).type == "com.approval.request"
+    assert len(deployment.outputs()) == 2 * len(STATES) - 1, "the others went out"
+
+
+@pytest.mark.slow
+def test_a_worker_ends_in_time_though_a_server_does_not_answer(
+    kafka_cluster: KafkaCluster, migrated_database_url: str, tmp_path: Path
+) -> None:
+    port = urlsplit(migrated_database_url).port
+    assert port is not None
+    with TcpProxy(port) as proxy:
+        proxied = {"WORKER_DATABASE_URL": migrated_database_url.replace(f":{port}/", f":{proxy.port}/")}
+        with Deployment(kafka_cluster, migrated_database_url, tmp_path, proxied) as deployment:
+            worker = deployment.start_worker()
+            deployment.produce(Order(0).record(step) for step in range(len(STATES)))
+            deployment.wait_until_applied()
+            proxy.stall()
+            deployment.produce(Order(1).record(step) for step in range(len(STATES)))
+            time.sleep(1)  # So that the worker waits for the answer.
+            asked_at = time.monotonic()
+            os.kill(worker._server.pid, signal.SIGTERM)
+            wait_until(lambda: not worker.running, STOP_SECONDS + 5, "the worker ended")
+            assert time.monotonic() - asked_at > STOP_SECONDS - 1, "it was given its time"
+            assert worker.told("stop_timed_out") != []
+            proxy.restore()
+            deployment.start_worker()
+            deployment.finish()
+            assert_orders_done(deployment, range(2))

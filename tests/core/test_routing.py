@@ -151,3 +151,24 @@ def test_the_size_of_a_record_counts_everything(output: Output, size: int) -> No
 
 def test_users_are_no_orchestrators() -> None:
     assert not ROUTER.registry.hosts(USER)
+
+
+def test_an_output_that_its_topic_refuses_is_kept_whole_and_names_it() -> None:
+    outcome = DeadLettered(DeadLetterReason.OUTPUT_REFUSED, "EventTooLarge", "too large")
+    output = Output("orc.external", b"key", b"value", (("h", b"1"),))
+    dead_letter = ROUTER.refused_output(output, outcome, (3, 7), 1_000)
+    assert (dead_letter.topic, dead_letter.key, dead_letter.value) == ("orc.dlq", b"key", b"value")
+    headers = dict(dead_letter.headers)
+    assert dead_letter.headers[0] == ("h", b"1")
+    assert headers["dlq-topic"] == b"orc.external"
+    assert headers["dlq-reason"] == b"OUTPUT_REFUSED"
+    assert (headers["dlq-cause-partition"], headers["dlq-cause-offset"]) == (b"3", b"7")
+
+
+def test_a_dead_letter_that_its_topic_refuses_keeps_what_tells_of_it() -> None:
+    outcome = DeadLettered(DeadLetterReason.OUTPUT_REFUSED, "EventTooLarge", "too large")
+    whole = ROUTER.refused_output(Output("orc.external", b"key", b"value", (("h", b"1"),)), outcome, (3, 7), 1_000)
+    told = ROUTER.refused_output(whole, outcome, (3, 7), 1_000)
+    assert (told.topic, told.key, told.value) == ("orc.dlq", None, None)
+    assert told.headers[:-1] == whole.headers[1:]
+    assert told.headers[-1] == ("dlq-value-sha256", hashlib.sha256(b"value").hexdigest().encode())

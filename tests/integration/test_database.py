@@ -1,14 +1,17 @@
 """The runtime's database on real PostgreSQL servers: positions, locks, the batch, the journal."""
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from worker.adapters.postgres.database import PostgresDatabase
-from worker.adapters.postgres.session import DatabaseConfig
+from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.core.digests import lock_key, subject_digest
 from worker.core.engine.api import Snapshot
 from worker.core.errors import SetupError
@@ -281,3 +284,42 @@ def test_a_batch_costs_a_fixed_number_of_round_trips(
     rows = [row(10 + number) for number in range(subjects)]
     database.commit(writes(10 + subjects, created=created, journal=rows))
     assert len(pipelines) == 2, "one pipeline reads, one writes; COMMIT is the third round trip"
+
+
+def test_a_release_does_not_wait_for_ever(database: PostgresDatabase, each_migrated_database_url: str) -> None:
+    taken(database)
+    with psycopg.connect(each_migrated_database_url) as holder:
+        holder.execute("SELECT FROM positions FOR UPDATE")
+        with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+            database.release(OURS.owner, {0: 10})
+
+
+def test_claiming_ends_a_session_of_our_own_that_was_left_behind(
+    database: PostgresDatabase, each_migrated_database_url: str
+) -> None:
+    found = taken(database)
+    left_behind = PostgresDatabase(DatabaseConfig(each_migrated_database_url), OURS.owner)
+    left_behind.begin(OURS.owner, wanted())
+    database.claim([found], OURS)
+    with pytest.raises(DatabaseUnavailable):
+        left_behind.commit(writes(journal=[row()]))
+    left_behind.close()
+
+
+def test_nothing_is_prepared_that_another_server_behind_a_pooler_would_lack(database: PostgresDatabase) -> None:
+    taken(database)
+    for offset in range(10, 30):
+        database.begin(OURS.owner, wanted(offset))
+        database.commit(writes(offset + 1, journal=[row(offset)]))
+    assert database._session.rows("SELECT name FROM pg_prepared_statements") == []
+
+
+def test_a_server_without_a_word_is_missed_soon(each_migrated_database_url: str) -> None:
+    asked_for = make_conninfo(each_migrated_database_url, keepalives_idle=7)
+    session = Session(DatabaseConfig(asked_for), OURS.owner)
+    with session.connection() as connection:
+        told = socket.socket(fileno=os.dup(connection.fileno()))
+        assert told.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
+        assert told.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 7, "what the address says stands above ours"
+        told.close()
+    session.close()

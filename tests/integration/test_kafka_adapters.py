@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.servers.kafka import KafkaCluster
+from tests.servers.raw_producer import send_raw
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
 from worker.adapters.kafka.publisher import KafkaPublisher
@@ -58,7 +59,7 @@ class Member:
         return [standing.committed for _, standing in sorted(self.consumer.standings(range(4)).items())]
 
     def topic_id(self) -> str:
-        return self.consumer.standings([0])[0].topic_id
+        return self.consumer.topic_id()
 
     def read(self, count: int) -> list[Record]:
         records: list[Record] = []
@@ -214,6 +215,56 @@ def test_records_that_come_with_an_error_are_not_lost(bench: Bench, member: Memb
     assert [record.key for record in records] == [record.key() for record in expected]
 
 
+def test_every_error_that_comes_behind_records_is_told(bench: Bench, member: Member) -> None:
+    outputs = [Output(bench.input, f"key-{number}".encode(), b"value", ()) for number in range(200)]
+    bench.publisher(member).publish(outputs, {0: 0})
+    member.consumer.go_on(1, 0)
+    member.consumer.go_on(0, 1_000)
+    member.consumer.go_on(2, 1_000)
+    time.sleep(1)  # So that the client has all of it, and gives it in one call.
+    told: set[int] = set()
+    deadline = time.monotonic() + 5
+    while told != {0, 2} and time.monotonic() < deadline:
+        try:
+            member.consumer.poll(1_000, 0.1)
+        except OffsetUnavailable as error:
+            told.add(error.partition)
+    assert told == {0, 2}, "the client does not fetch any more from a partition whose error is not told"
+
+
+def test_headers_that_can_not_be_read_are_told_and_harm_no_other_record(bench: Bench, member: Member) -> None:
+    outputs = [Output(bench.input, b"key", b"good", (("h", b"1"),)) for _ in range(100)]
+    bench.publisher(member).publish(outputs, {0: 0})
+    (partition,) = {record.partition() or 0 for record in bench.cluster.read_all(bench.input)}
+    for _ in range(3):
+        headers = [(b"before", b"1"), (b"caf\xe9", b"2"), (b"behind", b"3")]
+        send_raw(bench.cluster.bootstrap_servers, bench.input, partition, b"bad", headers)
+    member.consumer.go_on(partition, 0)
+    records = member.read(103)
+    assert [(one.value, one.fault is None) for one in records] == [(b"good", True)] * 100 + [(b"bad", False)] * 3
+    assert {one.headers for one in records[:100]} == {(("h", b"1"),)}
+
+
+def test_nothing_is_published_for_a_consumer_that_is_no_member(bench: Bench) -> None:
+    # The brokers would take it: an empty member id passes without a look.
+    consumer = KafkaConsumer(bench.config, InputTopic(bench.input, bench.group_id), TopicAdmin(bench.config))
+    stranger = Member(consumer, Told())
+    bench.members.append(stranger)
+    with pytest.raises(PublicationUnknown, match="member"):
+        bench.publisher(stranger).publish([output(bench, b"1")], {0: 5})
+    assert bench.visible() == []
+
+
+def test_a_topic_that_takes_little_at_once_takes_many_records(bench: Bench, member: Member) -> None:
+    bench.cluster.set_topic(bench.output, "max.message.bytes", "4000")
+    (limit,) = TopicAdmin(bench.config).record_bytes_max([bench.output]).values()
+    publisher = bench.publisher(member)
+    publisher.replace(limit)
+    values = [os.urandom(1_000) for _ in range(50)]
+    publisher.publish([output(bench, value) for value in values], {0: 1})
+    assert bench.visible() == values
+
+
 def test_a_second_member_gets_its_share_and_deltas_are_told(bench: Bench, member: Member) -> None:
     second = bench.join()
 
@@ -242,6 +293,7 @@ def test_topics_are_found_missing_made_and_measured(bench: Bench) -> None:
     admin.create([name], TopicShape(partitions=3))
     admin.create([name], TopicShape(partitions=3))
     assert admin.missing([name]) == []
+    assert admin.record_bytes_max([name, f"no-{name}"]).keys() == {name}
     assert admin.record_bytes_max([name]) == {name: 1_048_588}
 
 

@@ -322,6 +322,10 @@ class FakeConsumer:
         assert set(partitions) <= self._at.keys(), "a partition is not assigned"
         self._paused |= set(partitions)
 
+    def topic_id(self) -> str:
+        with self._faults.around("topic_id"):
+            return self._kafka.topic_id
+
     def standings(self, partitions: Sequence[int]) -> Mapping[int, Standing]:
         with self._faults.around("standings"):
             if any(self._kafka.is_pending(partition) for partition in partitions):
@@ -406,6 +410,7 @@ class FakePublisher:
         self._consumer = consumer
         self._faults = faults
         self._epoch: int | None = None
+        self.batch_bytes_max: int | None = None
         self.lingers = False
         """Whether a commit that failed may still come, until somebody calls `init_transactions`."""
 
@@ -423,8 +428,9 @@ class FakePublisher:
         with self._faults.around("publish"):
             self._kafka.commit(id_)
 
-    def replace(self) -> None:
+    def replace(self, batch_bytes_max: int) -> None:
         self._epoch = None
+        self.batch_bytes_max = batch_bytes_max
         with self._faults.around("replace"):
             self._epoch = self._kafka.init_transactions(self._transactional_id)
 

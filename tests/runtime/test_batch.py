@@ -59,6 +59,15 @@ class TestDecoding:
         assert asked.next_offsets == {0: 5}
 
 
+def test_a_record_that_could_not_be_read_whole_is_no_event() -> None:
+    encoded = Order(1).record(0)
+    decoded = decode(Record(0, 0, 0, encoded.key, encoded.value, (), fault="The headers can't be read."))
+    assert isinstance(decoded, Broken)
+    assert decoded.event is None
+    assert decoded.outcome.reason is DeadLetterReason.INVALID_EVENT
+    assert decoded.outcome.error_message == "The headers can't be read."
+
+
 def rows_of(world: World) -> list[JournalRow]:
     world.start_alone()
     world.drain()

@@ -30,6 +30,7 @@ FAILURES: dict[str, tuple[Callable[[], BaseException], ...]] = {
     "unpublished": (lambda: DatabaseUnavailable("gone"), Killed),
     "begin": (lambda: DatabaseUnavailable("gone"), lambda: PositionMoved("moved"), Killed),
     "commit": (lambda: DatabaseUnavailable("gone"), Killed),
+    "topic_id": (lambda: KafkaUnavailable("gone"), Killed),
     "go_on": (lambda: KafkaUnavailable("gone"), Killed),
     "standings": (lambda: KafkaUnavailable("gone"), Killed),
     "replace": (lambda: KafkaUnavailable("gone"), Killed),

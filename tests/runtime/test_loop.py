@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.runtime.fakes import FakeKafka, Killed
-from tests.runtime.world import TOPICS, Member, World, append, kafka_with_orders
+from tests.runtime.world import LIMITS, TOPICS, Member, World, append, kafka_with_orders
 from tests.workload import Order
 from worker.core import step
 from worker.core.outcomes import Outcome
@@ -22,6 +22,7 @@ from worker.ports import (
     RevisionMismatch,
 )
 from worker.runtime import batch
+from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig
 from worker.runtime.partitions import Partition, State
 
@@ -217,6 +218,32 @@ class TestPublication:
         world.kafka.init_transactions(member.claim.transactional_id)
         world.drain()
         world.check()
+
+    def test_what_its_topic_does_not_take_any_more_goes_to_the_dead_letters(self) -> None:
+        world = World(kafka_with_orders(2, steps=2), LoopConfig(batch_records_max=2))
+        member = taken(world)
+        turns(world, member, 1)
+        world.limits = Limits({**LIMITS.record_bytes_max, "orc.external": 300})
+        member.faults.plan("publish", UNKNOWN)
+        world.drain()
+        dead_letters = [one for one in world.kafka.visible if one.topic == TOPICS.dead_letters]
+        assert [dict(one.headers)["dlq-topic"] for one in dead_letters] == [b"orc.external"] * 2
+        assert [one.topic for one in world.kafka.visible[:2]] == ["orc.default"] * 2
+        assert member.publisher.batch_bytes_max == 300
+        journalled = [one for row in world.tables.journal.values() for one in row.outputs]
+        assert [one.value for one in journalled] == [one.value for one in world.kafka.visible], "which stays as it was"
+
+    def test_a_topic_is_given_up_when_two_looks_in_a_row_missed_it(self) -> None:
+        world = World(kafka_with_orders(2, steps=2), LoopConfig(batch_records_max=2))
+        member = taken(world)
+        turns(world, member, 1)
+        world.limits = Limits({name: size for name, size in LIMITS.record_bytes_max.items() if name != "orc.external"})
+        member.faults.plan("publish", UNKNOWN, UNKNOWN)
+        turns(world, member, 1)
+        assert "orc.external" in member.worker._limits.record_bytes_max
+        world.drain()
+        assert "orc.external" not in member.worker._limits.record_bytes_max
+        assert [one.topic for one in world.kafka.visible[2:]] == [TOPICS.dead_letters] * 2
 
 
 class TestDatabase:
@@ -424,7 +451,7 @@ class TestRefusals:
         assert partition_of(member, 0).state is State.REFUSED
         asked = len(member.faults.calls)
         turns(world, member, 5)
-        assert member.faults.calls[asked:] == ["poll"] * 5
+        assert set(member.faults.calls[asked:]) == {"poll", "topic_id"}
 
     def test_a_replaced_topic_is_refused(self) -> None:
         world = World(kafka_with_orders(2))
@@ -435,6 +462,16 @@ class TestRefusals:
         turns(world, second, 1)
         assert partition_of(second).state is State.REFUSED
         assert world.tables.journal == {}
+
+    def test_a_topic_that_is_replaced_under_a_running_worker_is_refused(self) -> None:
+        # The client does not tell: it reads on in the new topic, behind the offsets that it had read of the old one.
+        world = World(kafka_with_orders(2, partitions=2), LoopConfig(topic_seconds=1.0))
+        member = world.start_alone()
+        world.drain()
+        world.kafka.topic_id = "topic-2"
+        turns(world, member, 40)
+        assert {one.state for one in member.worker._partitions} == {State.REFUSED}
+        assert member.consumer.reading == set()
 
 
 class TestBackOff:

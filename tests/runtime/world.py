@@ -69,6 +69,7 @@ class World:
             host=HOST,
             router=ROUTER,
             limits=self.limits,
+            look=lambda: self.limits.record_bytes_max,
             database=database,
             publisher=publisher,
             consumer=consumer,

@@ -15,6 +15,8 @@ from typing import Literal
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from worker.adapters.embedded.server import LOOPBACK, Server, ServerPlan, free_port, listens
@@ -53,6 +55,14 @@ class KafkaCluster:
         admin = self.admin()
         for deleted in admin.delete_topics(list(names), operation_timeout=ADMIN_TIMEOUT_SECONDS).values():
             deleted.result(ADMIN_TIMEOUT_SECONDS)
+
+    def set_topic(self, topic: str, name: str, value: str) -> None:
+        """Change one property of a topic."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        admin = self.admin()
+        for altered in admin.incremental_alter_configs([resource]).values():
+            altered.result(ADMIN_TIMEOUT_SECONDS)
 
     def read_all(self, topic: str, isolation: Isolation = "read_committed") -> list[Message]:
         """Read a topic to its present end, partition by partition, each in its order."""

@@ -18,6 +18,7 @@ class DeadLetterReason(StrEnum):
     NO_MACHINE = "NO_MACHINE"
     NO_CONTRACT = "NO_CONTRACT"
     NO_TOPIC = "NO_TOPIC"
+    OUTPUT_REFUSED = "OUTPUT_REFUSED"
     STEP_FAULT = "STEP_FAULT"
 
 

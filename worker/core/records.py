@@ -10,7 +10,10 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of the input topic. `timestamp` is in milliseconds since the epoch."""
+    """One record of the input topic. `timestamp` is in milliseconds since the epoch.
+
+    `fault` says what of the record could not be read; whatever the rest says, it is no event then.
+    """
 
     partition: int
     offset: int
@@ -18,6 +21,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ from worker.core.registry import Registry
 from worker.core.subjects import decode_subject
 from worker.core.texts import clean_text
 
+_ADDED = "dlq-"
+"""What the names of a dead letter's own headers begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -59,19 +62,42 @@ class Router:
 
     def dead_letter_without_bytes(self, record: Record, outcome: DeadLettered, now: int) -> Output:
         """Stand for a record too large for the topic: its bytes stay in the journal, its digest tells them."""
-        digest = hashlib.sha256(record.value or b"").hexdigest().encode()
-        headers = (*self._reason(record, outcome, now), ("dlq-value-sha256", digest))
+        headers = (*self._reason(record, outcome, now), _digest(record.value))
         return Output(self.topics.dead_letters, None, None, headers)
 
+    def refused_output(self, output: Output, outcome: DeadLettered, cause: tuple[int, int], now: int) -> Output:
+        """Keep an output that its topic, named in a header, does not take; `cause` is the input record's place.
+
+        Of a dead letter only the headers that tell of it stay: its bytes are in the journal.
+        """
+        if output.topic == self.topics.dead_letters:
+            told = tuple((name, value) for name, value in output.headers if name.startswith(_ADDED))
+            return Output(output.topic, None, None, (*told, _digest(output.value)))
+        partition, offset = cause
+        place = {
+            "dlq-topic": output.topic,
+            "dlq-cause-topic": self.topics.input,
+            "dlq-cause-partition": str(partition),
+            "dlq-cause-offset": str(offset),
+        }
+        headers = output.headers + self._added(outcome, place, now)
+        return Output(self.topics.dead_letters, output.key, output.value, headers)
+
     def _reason(self, record: Record, outcome: DeadLettered, now: int) -> Headers:
-        added = {
-            "dlq-reason": outcome.reason.value,
-            "dlq-error-class": outcome.error_name,
-            "dlq-error-message": clean_text(outcome.error_message),
+        place = {
             "dlq-topic": self.topics.input,
             "dlq-partition": str(record.partition),
             "dlq-offset": str(record.offset),
             "dlq-timestamp": str(record.timestamp),
+        }
+        return self._added(outcome, place, now)
+
+    def _added(self, outcome: DeadLettered, place: dict[str, str], now: int) -> Headers:
+        added = {
+            "dlq-reason": outcome.reason.value,
+            "dlq-error-class": outcome.error_name,
+            "dlq-error-message": clean_text(outcome.error_message),
+            **place,
             "dlq-consumer-group": self.group_id,
             "dlq-worker-version": self.version,
             "dlq-first-failure-time": str(now),
@@ -95,6 +121,10 @@ class Router:
             return decode_subject(event.subject).name == event.to
         except InvalidSubjectError:
             return False
+
+
+def _digest(value: bytes | None) -> tuple[str, bytes]:
+    return f"{_ADDED}value-sha256", hashlib.sha256(value or b"").hexdigest().encode()
 
 
 def _output(topic: str, encoded: EncodedRecord) -> Output:

@@ -61,6 +61,9 @@ Decoded = Addressed | Broken
 
 def decode(record: Record) -> Decoded:
     """Decode a record as far as it goes."""
+    if record.fault is not None:
+        outcome = DeadLettered(DeadLetterReason.INVALID_EVENT, InvalidEventError.__name__, record.fault)
+        return Broken(record, None, outcome)
     try:
         event = decode_record(record.value, record.headers)
     except InvalidEventError as error:
@@ -84,16 +87,31 @@ def wanted(decoded: Sequence[Decoded], next_offsets: Mapping[int, int]) -> Wante
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the brokers take: the largest record of each topic, in bytes. A topic that is not here does not exist."""
+    """What the brokers take: the largest record of each topic, in bytes. A topic that is not here does not exist.
+
+    `last_found` names the topics that the last look at the brokers found; without a look, all.
+    """
 
     record_bytes_max: Mapping[str, int]
+    last_found: frozenset[str] | None = None
+
+    @property
+    def smallest(self) -> int:
+        """Give the largest size that every topic takes."""
+        return min(self.record_bytes_max.values())
+
+    def looked_again(self, found: Mapping[str, int]) -> "Limits":
+        """Go by what was found now. A topic is given up when two looks in a row missed it: a broker may be behind."""
+        before = self.record_bytes_max.keys() if self.last_found is None else self.last_found
+        missed_once = {topic: size for topic, size in self.record_bytes_max.items() if topic in before}
+        return Limits({**missed_once, **found}, frozenset(found))
 
     def refusal(self, outputs: Sequence[Output]) -> DeadLettered | ExecutionFailure | None:
         """Say why these outputs can't be published, if they can't."""
         for output in outputs:
             limit = self.record_bytes_max.get(output.topic)
             if limit is None:
-                text = f"topic {output.topic} does not exist; create it, then redrive the dead letter"
+                text = f"topic {output.topic} does not exist; create it and restart the workers"
                 return DeadLettered(DeadLetterReason.NO_TOPIC, "NoTopic", text)
             size = output.size()
             if size > limit:

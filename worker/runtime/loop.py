@@ -5,7 +5,7 @@ the check of what is owned and the offsets that are sent: the thread is the lock
 infrastructure makes the partitions uncertain; they are taken again after a back-off, while polling goes on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from worker.ports import (
     Publisher,
 )
 from worker.runtime.batch import Limits, Run, decode, wanted
+from worker.runtime.outlet import Outlet
 from worker.runtime.partitions import Partition, Partitions, State, Turn
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taker
@@ -54,6 +55,7 @@ class LoopConfig:
     poll_wait_seconds: float = 0.2
     retry_first_seconds: float = 0.2
     retry_max_seconds: float = 10.0
+    topic_seconds: float = 5.0
     housekeeping_seconds: float = 3_600.0
 
 
@@ -61,12 +63,15 @@ class LoopConfig:
 class Parts:
     """What a worker is made of.
 
-    `housekeep` is called at the start and once in a while, between batches; it may raise DatabaseUnavailable.
+    `limits` holds at the start; `look` gives the largest record of each output topic that is there now, in bytes,
+    and may raise KafkaUnavailable. `housekeep` is called at the start and once in a while, between batches; it may
+    raise DatabaseUnavailable.
     """
 
     host: Host
     router: Router
     limits: Limits
+    look: Callable[[], Mapping[str, int]]
     database: Database
     publisher: Publisher
     consumer: Consumer
@@ -82,12 +87,15 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self.stages = Stages()
         self._parts = parts
+        self._limits = parts.limits
         self._partitions = Partitions()
         self._stopping = False
         self._producer_settled = False
         self._failures = 0
         self._retry_at = 0.0
         self._housekeeping_at = parts.clock.monotonic()
+        self._topic_id: str | None = None
+        self._topic_at = 0.0
         self._held: list[Record] = []
         self._consumer = parts.consumer
         self._taker = Taker(parts.database, self._consumer, parts.publisher, parts.claim)
@@ -112,6 +120,7 @@ class Worker:
     def turn(self) -> None:
         """Poll once, take what is to be taken, and apply and publish what came."""
         self._housekeep()
+        self._watch_topic()
         records = self._poll()
         # Decided before anything is taken: what was polled from a partition that is taken now comes again.
         batch = self._batch(records)
@@ -200,7 +209,9 @@ class Worker:
             return
         try:
             if not self._producer_settled:
-                self._parts.publisher.replace()
+                # What was not published may have been refused, by topics that are not as they were at the start.
+                self._limits = self._limits.looked_again(self._parts.look())
+                self._parts.publisher.replace(self._limits.smallest)
                 self._producer_settled = True
             self._take(due)
         except (DatabaseUnavailable, KafkaUnavailable, PositionMoved) as error:
@@ -210,7 +221,8 @@ class Worker:
             self._back_off("taking_failed", error)
 
     def _take(self, due: Sequence[Partition]) -> None:
-        taken = self._taker.take([partition.number for partition in due])
+        outlet = Outlet(self._parts.router, self._limits, self._parts.clock.now_ms())
+        taken = self._taker.take([partition.number for partition in due], outlet)
         for partition in due:
             match taken[partition.number]:
                 case GoOn(offset=offset):
@@ -251,6 +263,20 @@ class Worker:
         except DatabaseUnavailable as error:
             _LOG.warning("housekeeping_failed", error=str(error))
 
+    def _watch_topic(self) -> None:
+        """Have all partitions taken again when the topic was made anew: the client reads on, past its first records."""
+        if not len(self._partitions) or self._parts.clock.monotonic() < self._topic_at:
+            return
+        self._topic_at = self._parts.clock.monotonic() + self._parts.config.topic_seconds
+        try:
+            found = self._consumer.topic_id()
+        except KafkaUnavailable as error:
+            _LOG.warning("kafka_unavailable", error=str(error))
+            return
+        known, self._topic_id = self._topic_id, found
+        if known not in (None, found):
+            self._unsettle(list(self._partitions), KafkaUnavailable(f"the topic was made anew, its id is {found}"))
+
     # A batch
 
     def _apply_and_publish(self, records: Sequence[Record]) -> None:
@@ -276,7 +302,7 @@ class Worker:
         with self.stages.stage("postgres"):
             found = parts.database.begin(parts.claim.owner, wanted(decoded, expected))
         try:
-            run = Run(parts.host, parts.router, parts.limits, parts.clock.now_ms(), found, self.stages)
+            run = Run(parts.host, parts.router, self._limits, parts.clock.now_ms(), found, self.stages)
             run.run(decoded)
             published = {number: self._partitions[number].published_offset for number in next_offsets}
             writes = run.writes(next_offsets, published)

@@ -12,6 +12,7 @@ import structlog
 
 from worker.core.records import Output
 from worker.ports import Claim, Consumer, Database, Position, Publisher, Standing
+from worker.runtime.outlet import Outlet
 
 _LOG = structlog.get_logger("worker.taking")
 
@@ -107,7 +108,7 @@ class Taker:
     publisher: Publisher
     claim: Claim
 
-    def take(self, partitions: Sequence[int]) -> Mapping[int, GoOn | Refused]:
+    def take(self, partitions: Sequence[int], outlet: Outlet) -> Mapping[int, GoOn | Refused]:
         """Take partitions: fence their last owners, publish what those left, and say where to go on.
 
         Raises: DatabaseUnavailable, KafkaUnavailable, PositionMoved, PublicationUnknown; then none is taken.
@@ -122,7 +123,7 @@ class Taker:
             partition: _decide(partition, found.get(partition), standings[partition]) for partition in partitions
         }
         self._begin({number: standings[number] for number, one in decisions.items() if number not in found}, decisions)
-        self._republish({number: one for number, one in decisions.items() if isinstance(one, Republish)})
+        self._republish({number: one for number, one in decisions.items() if isinstance(one, Republish)}, outlet)
         return {number: GoOn(one.end) if isinstance(one, Republish) else one for number, one in decisions.items()}
 
     def _fence(self, found: Iterable[Position]) -> None:
@@ -142,13 +143,13 @@ class Taker:
         if begun:
             self.database.insert_positions(begun)
 
-    def _republish(self, decisions: Mapping[int, Republish]) -> None:
+    def _republish(self, decisions: Mapping[int, Republish], outlet: Outlet) -> None:
         if not decisions:
             return
         outputs: list[Output] = []
         for partition, decision in decisions.items():
             unpublished = self.database.unpublished(partition, decision.start, decision.end)
-            outputs += [output for one in unpublished for output in one.outputs]
+            outputs += [output for one in unpublished for output in outlet.publishable(one)]
             log = _LOG.warning if decision.loud else _LOG.info
             log("publishing_from_journal", partition=partition, start=decision.start, end=decision.end)
         self.publisher.publish(outputs, {partition: decision.end for partition, decision in decisions.items()})

@@ -4,17 +4,23 @@ Offsets are never reset and never stored by the client: where to read is Postgre
 partition is paused until the runtime has taken it.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.adapters.kafka.topics import TopicAdmin
-from worker.core.records import Record
+from worker.core.records import Headers, Record
 from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, Rebalances, Standing
 
 HEARTBEAT_INTERVAL_MAX_MS = 1_000
+
+_HEADERS = methodcaller("headers")
+"""Where the client can't read a name it gives a list and leaves an error behind, which Python misses at a call that it
+has come to know. This way to call it always looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class KafkaConsumer:
     def __init__(self, config: KafkaConfig, source: InputTopic, admin: TopicAdmin) -> None:
         self._topic = source.name
         self._admin = admin
-        self._failure: Exception | None = None
+        self._failures: deque[Exception] = deque()
         session_timeout_ms = config.effective_session_timeout_ms
         self._client = new_client(
             Consumer,
@@ -70,7 +76,7 @@ class KafkaConsumer:
         self._client.subscribe([self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
-        """Wait for a first record, then give what is there; an error that came behind records is raised next time."""
+        """Wait for a first record, then give what is there; errors that came behind records are raised next."""
         self._raise_failure()
         records = self._consume(1, wait_seconds)
         if records and records_max > 1:
@@ -92,16 +98,25 @@ class KafkaConsumer:
         """Stop reading these."""
         self._client.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
+    def topic_id(self) -> str:
+        """Give the identity that the topic has now."""
+        return self._admin.topic_id(self._topic)
+
     def standings(self, partitions: Sequence[int]) -> Mapping[int, Standing]:
         """Ask Kafka how partitions stand, waiting for pending transactions to end."""
-        topic_id = self._admin.topic_id(self._topic)
+        topic_id = self.topic_id()
         firsts = self._admin.first_offsets(self._topic, partitions)
         committed = self._committed(partitions)
         return {one: Standing(committed[one], firsts[one], topic_id) for one in partitions}
 
     def group_metadata(self) -> object:
-        """Give what proves membership to the brokers, as it is now."""
-        return self._client.consumer_group_metadata()
+        """Give what proves membership to the brokers, as it is now. Raises: KafkaUnavailable, if it proves none."""
+        metadata = self._client.consumer_group_metadata()
+        # Brokers let an empty member id pass without a look. A membership that ended comes back within `poll` alone,
+        # so a member id that is there now was there when the metadata was taken.
+        if not self._client.memberid():
+            raise KafkaUnavailable("the group does not count this worker among its members now")
+        return metadata
 
     def close(self) -> None:
         """Leave the group; serves revokes."""
@@ -128,27 +143,36 @@ class KafkaConsumer:
         for message in received:
             error = message.error()
             if error is not None:
-                self._failure = self._failure or _raised(error, message.partition())
+                self._failures.append(_raised(error, message.partition()))
         return [self._record(message) for message in received if message.error() is None]
 
     def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        if self._failures:
+            raise self._failures.popleft()
 
     def _record(self, message: Message) -> Record:
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
-        headers = message.headers() or ()
+        headers, fault = _headers(message)
         return Record(
             partition=partition,
             offset=offset,
             timestamp=max(message.timestamp()[1], 0),
             key=message.key(),
             value=message.value(),
-            headers=tuple(headers),  # type: ignore[arg-type]
+            headers=headers,
+            fault=fault,
         )
+
+
+def _headers(message: Message) -> tuple[Headers, str | None]:
+    """Give a record's headers, or say why they can't be had."""
+    try:
+        return tuple(_HEADERS(message) or ()), None
+    except SystemError:
+        # The client reads the names as UTF-8 and gives nothing of a record with another one.
+        return (), "The record has a header whose name is no UTF-8, so that none of its headers can be read."
 
 
 def _raised(error: KafkaError, partition: int | None) -> KafkaUnavailable | KafkaFatal | OffsetUnavailable:

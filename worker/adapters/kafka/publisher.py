@@ -13,6 +13,9 @@ from worker.core.records import Output
 from worker.ports import KafkaUnavailable, PublicationUnknown
 
 FENCE_TIMEOUT_SECONDS = 30.0
+BATCH_BYTES_MAX = 1_000_000
+"""What librdkafka sends to one partition at once, by its own default."""
+
 _QUEUE_FULL_WAIT_SECONDS = 1.0
 
 
@@ -26,6 +29,7 @@ class KafkaPublisher:
         self._transactional_id = transactional_id
         self._input_topic = input_topic
         self._group_metadata = group_metadata
+        self._batch_bytes_max = BATCH_BYTES_MAX
         self._producer: Producer | None = None
 
     def publish(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
@@ -44,10 +48,13 @@ class KafkaPublisher:
             raise PublicationUnknown(describe(error_of(exception))) from exception
         except BufferError as exception:
             raise PublicationUnknown("the producer's queue stayed full") from exception
+        except KafkaUnavailable as exception:
+            raise PublicationUnknown(str(exception)) from exception
 
-    def replace(self) -> None:
+    def replace(self, batch_bytes_max: int = BATCH_BYTES_MAX) -> None:
         """Put a fresh producer in place under the same transactional id."""
         self.close()
+        self._batch_bytes_max = min(batch_bytes_max, BATCH_BYTES_MAX)
         self._producer = self._initialised(self._transactional_id, FENCE_TIMEOUT_SECONDS)
 
     def fence(self, transactional_id: str) -> None:
@@ -69,6 +76,8 @@ class KafkaPublisher:
                 message_timeout_ms=self._config.transaction_timeout_ms // 2,
                 partitioner="murmur2_random",
                 message_max_bytes=64 * 1024 * 1024,
+                # The brokers hold a whole batch against the topic's limit, and librdkafka does not divide it then.
+                batch_size=self._batch_bytes_max,
                 retry_backoff_ms=10,
                 linger_ms=1,
                 compression_type="lz4",

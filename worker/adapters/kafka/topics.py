@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -77,10 +77,11 @@ class TopicAdmin:
             raise KafkaUnavailable(f"topic {name}: {describe(error_of(exception))}") from exception
 
     def record_bytes_max(self, names: Sequence[str]) -> Mapping[str, int]:
-        """Give each topic's `max.message.bytes`, or Kafka's default where the broker does not say."""
+        """Give the `max.message.bytes` of each topic that is there, or Kafka's default where the broker keeps it."""
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         answers = self._client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
-        return {resource.name: _max_message_bytes(future) for resource, future in answers.items()}
+        sizes = {resource.name: _max_message_bytes(resource.name, future) for resource, future in answers.items()}
+        return {name: size for name, size in sizes.items() if size is not None}
 
     def _listed(self) -> ClusterMetadata:
         try:
@@ -92,9 +93,15 @@ class TopicAdmin:
             ) from exception
 
 
-def _max_message_bytes(future: Future[Mapping[str, ConfigEntry]]) -> int:
+def _max_message_bytes(name: str, future: Future[Mapping[str, ConfigEntry]]) -> int | None:
+    """Give the size; None if there is no such topic."""
     try:
         entry = future.result().get("max.message.bytes")
-    except KafkaException:
+    except KafkaException as exception:
+        error = error_of(exception)
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        if error.code() < 0 or error.code() == KafkaError.REQUEST_TIMED_OUT:
+            raise KafkaUnavailable(f"topic {name}: {describe(error)}") from exception
         return DEFAULT_RECORD_BYTES_MAX
     return int(entry.value) if entry and entry.value else DEFAULT_RECORD_BYTES_MAX

@@ -96,15 +96,16 @@ class PostgresDatabase:
         except DatabaseUnavailable as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable):
                 raise
-            # The owners were fenced in Kafka, so a session of theirs that still holds a row is a stopped process's.
-            owners = [one.owner for one in found if one.owner not in (None, claim.owner)]
+            # The owners were fenced in Kafka, so a session of theirs that still holds a row is a stopped process's,
+            # or one of ours whose connection is gone.
+            owners = [one.owner for one in found if one.owner is not None]
             self._session.rows(statements.END_SESSIONS, (owners,))
             self._claim(found, claim)
 
     def release(self, owner: str, published_offsets: Mapping[int, int]) -> None:
         """Give rows of this owner back, with what is published."""
         parameters = (list(published_offsets), list(published_offsets.values()), owner)
-        with self._session.connection() as connection:
+        with self._session.transaction() as connection:
             connection.execute(statements.RELEASE_POSITIONS, parameters)
 
     def unpublished(self, partition: int, start: int, end: int) -> Sequence[Unpublished]:

@@ -7,12 +7,21 @@ process ends that process's session by it.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Final, LiteralString
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from worker.adapters.postgres.statements import SETTINGS
 from worker.ports import DatabaseRefused, DatabaseUnavailable
+
+LIVENESS: Final = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+"""A server that went without a word is missed within 25 s, not after the hours of TCP's own defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,8 @@ class Session:
             yield connection
 
     def rows(self, statement: LiteralString, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Run one statement and give its rows. Raises: DatabaseUnavailable."""
-        with self.connection() as connection:
+        """Run one statement, bounded in time, and give its rows. Raises: DatabaseUnavailable."""
+        with self.transaction() as connection:
             return connection.execute(statement, parameters).fetchall()
 
     def close(self) -> None:
@@ -85,8 +94,10 @@ class Session:
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
-                self._config.url,
+                make_conninfo("", **{**LIVENESS, **conninfo_to_dict(self._config.url)}),
                 autocommit=True,
+                # A pooler may give each transaction another server, which does not know what was prepared before.
+                prepare_threshold=None,
                 application_name=self._application_name,
                 connect_timeout=self._config.connect_timeout_seconds,
             )
