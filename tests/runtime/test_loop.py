@@ -246,6 +246,23 @@ class TestPublication:
         assert [one.topic for one in world.kafka.visible[2:]] == [TOPICS.dead_letters] * 2
 
 
+    def test_a_committed_offset_that_is_told_late_is_waited_for(self) -> None:
+        world = World(kafka_with_orders(2, partitions=1), config=LoopConfig(batch_records_max=2))
+        first = world.start_alone()
+        world.drain()
+        committed = dict(world.kafka.committed)
+        world.kill(first)
+        world.kafka.committed.clear()
+        second = world.start_alone()
+        world.turn(second)
+        world.turn(second)
+        world.kafka.committed.update(committed)
+        world.clock.advance(60.0)
+        turns(world, second, 5)
+        assert {one.state for one in second.worker._partitions} == {State.RUNNING}
+        world.check()
+
+
 class TestDatabase:
     @pytest.mark.parametrize("call", ["positions", "insert_positions", "begin", "commit"])
     @pytest.mark.parametrize("happened", [True, False])

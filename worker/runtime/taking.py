@@ -4,15 +4,19 @@ One procedure for assignment, for a database that came back, and for a publicati
 The decision itself is a pure function of what both sides say once neither can change any more.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
 
 from worker.core.records import Output
-from worker.ports import Claim, Consumer, Database, Position, Publisher, Standing
+from worker.ports import Claim, Consumer, Database, KafkaUnavailable, Position, Publisher, Standing
 from worker.runtime.outlet import Outlet
+
+DOUBTS_MAX = 3
+"""How often Kafka is asked again when its committed offset contradicts what is known to be published."""
 
 _LOG = structlog.get_logger("worker.taking")
 
@@ -107,6 +111,7 @@ class Taker:
     consumer: Consumer
     publisher: Publisher
     claim: Claim
+    doubts: Counter[int] = field(default_factory=Counter)
 
     def take(self, partitions: Sequence[int], outlet: Outlet) -> Mapping[int, GoOn | Refused]:
         """Take partitions: fence their last owners, publish what those left, and say where to go on.
@@ -122,9 +127,25 @@ class Taker:
         decisions = {
             partition: _decide(partition, found.get(partition), standings[partition]) for partition in partitions
         }
+        for partition, decision in decisions.items():
+            self._doubt(partition, decision, standings[partition])
         self._begin({number: standings[number] for number, one in decisions.items() if number not in found}, decisions)
         self._republish({number: one for number, one in decisions.items() if isinstance(one, Republish)}, outlet)
         return {number: GoOn(one.end) if isinstance(one, Republish) else one for number, one in decisions.items()}
+
+    def _doubt(self, partition: int, decision: Decision, standing: Standing) -> None:
+        """Ask again before outputs are published twice: a coordinator that just came back may not know all yet.
+
+        Raises: KafkaUnavailable, at most DOUBTS_MAX times in a row for a partition.
+        """
+        contradicts = isinstance(decision, Republish) and decision.loud and decision.start > standing.first_offset
+        if contradicts and self.doubts[partition] < DOUBTS_MAX:
+            self.doubts[partition] += 1
+            raise KafkaUnavailable(
+                f"partition {partition}: the group's committed offset is {standing.committed}, "
+                "below what is known to be published; asking again"
+            )
+        self.doubts.pop(partition, None)
 
     def _fence(self, found: Iterable[Position]) -> None:
         """End what the last owners may still have open, unless they gave the partition back."""
