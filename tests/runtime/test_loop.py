@@ -245,7 +245,6 @@ class TestPublication:
         assert "orc.external" not in member.worker._limits.record_bytes_max
         assert [one.topic for one in world.kafka.visible[2:]] == [TOPICS.dead_letters] * 2
 
-
     def test_a_committed_offset_that_is_told_late_is_waited_for(self) -> None:
         world = World(kafka_with_orders(2, partitions=1), config=LoopConfig(batch_records_max=2))
         first = world.start_alone()
