@@ -25,6 +25,7 @@ from worker.runtime import batch
 from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig
 from worker.runtime.partitions import Partition, State
+from worker.runtime.taking import DOUBTS_MAX
 
 UNKNOWN = PublicationUnknown("unknown")
 DATABASE_GONE = DatabaseUnavailable("gone")
@@ -239,8 +240,9 @@ class TestPublication:
         turns(world, member, 1)
         world.limits = Limits({name: size for name, size in LIMITS.record_bytes_max.items() if name != "orc.external"})
         member.faults.plan("publish", UNKNOWN, UNKNOWN)
-        turns(world, member, 1)
-        assert "orc.external" in member.worker._limits.record_bytes_max
+        while member.faults.pending:
+            turns(world, member, 1)
+        assert "orc.external" in member.worker._limits.record_bytes_max, "missed once"
         world.drain()
         assert "orc.external" not in member.worker._limits.record_bytes_max
         assert [one.topic for one in world.kafka.visible[2:]] == [TOPICS.dead_letters] * 2
@@ -260,6 +262,20 @@ class TestPublication:
         turns(world, second, 5)
         assert {one.state for one in second.worker._partitions} == {State.RUNNING}
         world.check()
+
+    def test_committed_offsets_that_are_gone_for_good_cost_many_partitions_no_more_tries_than_one(self) -> None:
+        world = World(kafka_with_orders(16, partitions=4), LoopConfig(batch_records_max=8))
+        first = taken(world)
+        turns(world, first, 4)
+        first.faults.plan("publish", Killed())
+        world.turn(first)
+        world.kafka.committed.clear()
+        assert [one.published_offset > 0 for one in world.tables.positions.values()] == [True] * 4
+        second = world.start_alone()
+        while not second.worker._partitions or {one.state for one in second.worker._partitions} == {State.TAKING}:
+            world.turn(second)
+        assert second.faults.calls.count("standings") == DOUBTS_MAX + 1
+        assert {one.state for one in second.worker._partitions} == {State.RUNNING}
 
 
 class TestDatabase:

@@ -127,25 +127,30 @@ class Taker:
         decisions = {
             partition: _decide(partition, found.get(partition), standings[partition]) for partition in partitions
         }
-        for partition, decision in decisions.items():
-            self._doubt(partition, decision, standings[partition])
+        self._doubt(decisions, standings)
         self._begin({number: standings[number] for number, one in decisions.items() if number not in found}, decisions)
         self._republish({number: one for number, one in decisions.items() if isinstance(one, Republish)}, outlet)
         return {number: GoOn(one.end) if isinstance(one, Republish) else one for number, one in decisions.items()}
 
-    def _doubt(self, partition: int, decision: Decision, standing: Standing) -> None:
+    def _doubt(self, decisions: Mapping[int, Decision], standings: Mapping[int, Standing]) -> None:
         """Ask again before outputs are published twice: a coordinator that just came back may not know all yet.
 
         Raises: KafkaUnavailable, at most DOUBTS_MAX times in a row for a partition.
         """
-        contradicts = isinstance(decision, Republish) and decision.loud and decision.start > standing.first_offset
-        if contradicts and self.doubts[partition] < DOUBTS_MAX:
-            self.doubts[partition] += 1
+        doubtful = [
+            partition
+            for partition, decision in decisions.items()
+            if _contradicts(decision, standings[partition]) and self.doubts[partition] < DOUBTS_MAX
+        ]
+        if doubtful:
+            # All are asked about together, so that many partitions cost no more tries than one.
+            self.doubts.update(doubtful)
+            offsets = ", ".join(f"{partition}: {standings[partition].committed}" for partition in doubtful)
             raise KafkaUnavailable(
-                f"partition {partition}: the group's committed offset is {standing.committed}, "
-                "below what is known to be published; asking again"
+                f"the group's committed offsets are below what is known to be published ({offsets}); asking again"
             )
-        self.doubts.pop(partition, None)
+        for partition in decisions:
+            self.doubts.pop(partition, None)
 
     def _fence(self, found: Iterable[Position]) -> None:
         """End what the last owners may still have open, unless they gave the partition back."""
@@ -174,6 +179,11 @@ class Taker:
             log = _LOG.warning if decision.loud else _LOG.info
             log("publishing_from_journal", partition=partition, start=decision.start, end=decision.end)
         self.publisher.publish(outputs, {partition: decision.end for partition, decision in decisions.items()})
+
+
+def _contradicts(decision: Decision, kafka: Standing) -> bool:
+    """Tell whether Kafka should know an offset and does not."""
+    return isinstance(decision, Republish) and decision.loud and decision.start > kafka.first_offset
 
 
 def _decide(partition: int, row: Position | None, standing: Standing) -> Decision:
