@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     )
     from worker.core.instances import Instance as Instance
     from worker.core.machines import Machine as Machine, setup_machine as setup_machine
-    from worker.core.registry import Registry as Registry
+    from worker.core.registry import (
+        Hosted as Hosted,
+        MachineRegistry as MachineRegistry,
+        Registry as Registry,
+    )
     from worker.core.subjects import (
         SubjectContent as SubjectContent,
         child_subject as child_subject,
@@ -77,7 +81,7 @@ _NAMES: Final = {
     "worker.core.factories": ("accepts_event", "complete_event", "emits_event", "init_event", "system_error_event"),
     "worker.core.instances": ("Instance",),
     "worker.core.machines": ("Machine", "setup_machine"),
-    "worker.core.registry": ("Registry",),
+    "worker.core.registry": ("Hosted", "MachineRegistry", "Registry"),
     "worker.core.subjects": ("SubjectContent", "child_subject", "decode_subject", "root_subject"),
     "worker.orchestrator": (
         "DeduplicatingMemory",

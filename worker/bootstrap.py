@@ -8,10 +8,12 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
+from typing import Final
 
 import structlog
 
@@ -23,12 +25,14 @@ from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.migrate import require_current
 from worker.adapters.postgres.session import DatabaseConfig
 from worker.core.codec import ContentMode
+from worker.core.engine.api import Engine
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.errors import SetupError
-from worker.core.registry import Registry
+from worker.core.machines import Machine
+from worker.core.registry import MachineRegistry, Registry, check_engine, check_registry
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
-from worker.machine_loader import load_machines
+from worker.machine_loader import load_machines, load_part
 from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable
 from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
@@ -37,6 +41,7 @@ from worker.settings import Settings
 STOP_SECONDS = 20.0
 """How long a worker may take to end; orchestrators kill after 30 s, by their defaults."""
 
+_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"sismic": SismicEngine}
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOG = structlog.get_logger("worker")
 WORKER_VERSION = version("orchestrator-worker")
@@ -59,7 +64,7 @@ class Deployment:
     """What the settings come to before anything is connected."""
 
     settings: Settings
-    registry: Registry
+    registry: MachineRegistry
     topics: Topics
 
     @property
@@ -82,8 +87,37 @@ class Deployment:
 
 def deploy(settings: Settings, directory: Path | None = None) -> Deployment:
     """Load the machines. Raises: SetupError."""
-    machines = load_machines(settings.machines, directory or Path.cwd())
-    return Deployment(settings, Registry(machines, SismicEngine()), Topics(settings.topic_prefix))
+    folder = directory or Path.cwd()
+    engine = _engine(settings.engine, folder)
+    machines = load_machines(settings.machines, folder)
+    return Deployment(settings, _registry(settings.registry, machines, engine, folder), Topics(settings.topic_prefix))
+
+
+def _engine(named: str, folder: Path) -> Engine:
+    """Make the engine that WORKER_ENGINE names; a factory of one's own is called without arguments."""
+    make = _ENGINES.get(named) or load_part(named, "WORKER_ENGINE", folder)
+    return check_engine(_made(make, f"WORKER_ENGINE={named}"), f"what WORKER_ENGINE={named} makes")
+
+
+def _registry(named: str | None, machines: Sequence[Machine], engine: Engine, folder: Path) -> MachineRegistry:
+    """Make the registry; a factory of one's own, named by WORKER_REGISTRY, is given the machines and the engine."""
+    if named is None:
+        return Registry(machines, engine)
+    make = load_part(named, "WORKER_REGISTRY", folder)
+    registry = _made(lambda: make(machines, engine), f"WORKER_REGISTRY={named}")
+    return check_registry(registry, f"what WORKER_REGISTRY={named} makes")
+
+
+def _made(make: Callable[[], object], what: str) -> object:
+    try:
+        return make()
+    except SetupError:
+        raise
+    except Exception as error:
+        # Whatever a user's factory raises: the start stops with one text.
+        raise SetupError(
+            f"{what} can't be made: {type(error).__name__}: {error}. Correct it and start again"
+        ) from error
 
 
 def build_worker(deployment: Deployment) -> Worker:

@@ -1,10 +1,10 @@
-"""Load the machines that the packages named in `WORKER_MACHINES` set up."""
+"""Load what settings name in Python: the machines of `WORKER_MACHINES`, and factories of custom parts."""
 
 import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
@@ -27,6 +27,22 @@ def load_machines(packages: Sequence[str], directory: Path) -> tuple[Machine, ..
     """
     found = {id(machine): machine for package in packages for machine in _machines_of(package, directory)}
     return tuple(found.values())
+
+
+def load_part(named: str, setting: str, directory: Path) -> Callable[..., object]:
+    """Import the factory that a setting names as `package.module:factory`, looked up from `directory` first.
+
+    Raises: SetupError.
+    """
+    module_name, _, name = named.partition(":")
+    _make_importable(directory)
+    module = _imported(module_name, setting)
+    factory: object = getattr(module, name, None)
+    if not callable(factory):
+        what = "has no" if factory is None else "has no function"
+        text = f"{setting}={named}: the module {module_name!r} {what} {name!r}; expected package.module:factory."
+        raise SetupError(text)
+    return factory
 
 
 def _machines_of(package: str, directory: Path) -> list[Machine]:
@@ -67,13 +83,17 @@ def _names_below(package: ModuleType) -> Iterator[str]:
 
 def _located(package: str, directory: Path) -> str:
     """Make the package importable from the directory, or name the examples in its place."""
+    _make_importable(directory)
+    if package == EXAMPLES_PACKAGE and not _is_importable(package) and _is_importable(_EXAMPLES):
+        return _EXAMPLES
+    return package
+
+
+def _make_importable(directory: Path) -> None:
     folder = str(directory.resolve())
     if folder not in sys.path:
         sys.path.insert(0, folder)
         importlib.invalidate_caches()
-    if package == EXAMPLES_PACKAGE and not _is_importable(package) and _is_importable(_EXAMPLES):
-        return _EXAMPLES
-    return package
 
 
 def _is_importable(name: str) -> bool:
@@ -83,7 +103,7 @@ def _is_importable(name: str) -> bool:
         return False
 
 
-def _imported(name: str) -> ModuleType:
+def _imported(name: str, setting: str = "WORKER_MACHINES") -> ModuleType:
     try:
         return importlib.import_module(name)
     except SetupError:
@@ -91,7 +111,7 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise SetupError(
-                f"The package {name!r} of WORKER_MACHINES is not found, neither below the working directory nor among "
+                f"The package {name!r} of {setting} is not found, neither below the working directory nor among "
                 "the installed packages; start the worker where its folder is, or correct the name."
             ) from error
         raise SetupError(_failed(name, error)) from error

@@ -25,6 +25,11 @@ KAFKA_PROPERTY_PREFIX: Final = "WORKER_KAFKA__"
 DAYS_MAX: Final = 36_500
 """A hundred years: what is meant as “for ever” stays within what dates can say."""
 
+ENGINES: Final = ("sismic",)
+"""The engines that are built in."""
+
+_FACTORY: Final = re.compile(r"\w+(\.\w+)*:\w+")
+
 _FILE: Final = "_FILE"
 _SECRET_PROPERTY_FILE: Final = re.compile(r"\w*(?:PASSWORD|SECRET)_FILE", re.IGNORECASE)
 """Other properties that end in `.file` are librdkafka's own."""
@@ -72,7 +77,8 @@ class Settings(BaseModel):
     machines: tuple[str, ...] = Field(
         ("machines",), min_length=1, description="packages with machines, separated by commas"
     )
-    engine: Literal["sismic"] = Field("sismic", description="execution engine")
+    engine: str = Field("sismic", description="execution engine: sismic, or package.module:factory")
+    registry: str | None = Field(None, description="registry of one's own: package.module:factory")
     delivery: Literal["exactly_once"] = Field("exactly_once", description="delivery mode")
     kafka_content_mode: Literal["structured", "binary"] = Field("structured", description="CloudEvents mode of outputs")
     executionunits: float | None = Field(
@@ -99,6 +105,14 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("engine", "registry")
+    @classmethod
+    def _is_part(cls, value: str | None, info: ValidationInfo) -> str | None:
+        built_in = ENGINES if info.field_name == "engine" else ()
+        if value is None or value in built_in or _FACTORY.fullmatch(value):
+            return value
+        raise ValueError(f"expected {''.join(f'{name}, or ' for name in built_in)}a factory as package.module:factory")
 
     @field_validator("database_url")
     @classmethod

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, LiteralString, Self
 
 import psycopg
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from tests.servers.kafka import KafkaCluster
 from worker.adapters.embedded.server import Server, ServerPlan
@@ -173,7 +173,7 @@ class Deployment:
             "WORKER_DATABASE_URL": self.database_url,
             "WORKER_TOPIC_PREFIX": self.prefix,
             "WORKER_GROUP_ID": self.prefix,
-            "WORKER_MACHINES": "machines",
+            "WORKER_MACHINES": "machines.order",
             "WORKER_KAFKA__SESSION_TIMEOUT_MS": str(round(SESSION_TIMEOUT_SECONDS * 1000)),
             **self.settings,
         }
@@ -228,17 +228,22 @@ class Deployment:
         return self.cluster.read_all(self.topics.dead_letters)
 
     def end_offsets(self) -> dict[int, int]:
-        """Give the end of each partition of the input topic."""
+        """Give the end of each partition of the input topic; brokers that just came up are asked again."""
         client = Consumer({"bootstrap.servers": self.cluster.bootstrap_servers, "group.id": "none"})
+        ends: dict[int, int] = {}
+
+        def all_told() -> bool:
+            with suppress(KafkaException):
+                for partition in range(len(ends), self.partitions):
+                    place = TopicPartition(self.topics.input, partition)
+                    ends[partition] = client.get_watermark_offsets(place, timeout=KAFKA_TIMEOUT_SECONDS)[1]
+            return len(ends) == self.partitions
+
         try:
-            return {
-                partition: client.get_watermark_offsets(
-                    TopicPartition(self.topics.input, partition), timeout=KAFKA_TIMEOUT_SECONDS
-                )[1]
-                for partition in range(self.partitions)
-            }
+            wait_until(all_told, KAFKA_TIMEOUT_SECONDS, f"the brokers tell the ends of {self.topics.input}")
         finally:
             client.close()
+        return ends
 
     def committed(self) -> dict[int, int]:
         """Give the group's committed offset of each partition that has one."""

@@ -18,7 +18,7 @@ from worker.core.events import Event, create_event, event_from_json, is_reverse_
 from worker.core.json import dumps, loads
 from worker.core.machines import Machine, MachineInput
 from worker.core.records import Output
-from worker.core.registry import Registry
+from worker.core.registry import MachineRegistry
 from worker.core.subjects import decode_subject, root_subject
 from worker.core.times import to_event_time
 from worker.core.versions import WILDCARD_VERSION
@@ -89,7 +89,7 @@ def _read(path: Path) -> bytes:
         raise SetupError(f"the file {path} can't be read: {error.strerror}") from error
 
 
-def _event(registry: Registry, draft: Draft, place: str, line: bytes) -> Event:
+def _event(registry: MachineRegistry, draft: Draft, place: str, line: bytes) -> Event:
     """Make the event of one line and check it. Raises: SetupError that names the place."""
     try:
         document = _object(line)
@@ -110,7 +110,7 @@ def _object(line: bytes) -> dict[str, Any]:
     return document
 
 
-def _drafted(registry: Registry, draft: Draft, data: Mapping[str, Any]) -> Event:
+def _drafted(registry: MachineRegistry, draft: Draft, data: Mapping[str, Any]) -> Event:
     """Make an event of its data: a workflow's start, or an event for the instance that `--subject` names."""
     assert draft.type is not None
     if registry.hosts(draft.type):
@@ -145,7 +145,7 @@ def _new_subject(machine: Machine, source: str) -> str:
     return root_subject(name=machine.source, version=machine.version, initiator=source, execution_id=str(uuid4()))
 
 
-def _check(registry: Registry, event: Event) -> None:
+def _check(registry: MachineRegistry, event: Event) -> None:
     """Check that a hosted machine takes the event and that its data fits. Raises: SetupError, InvalidSubjectError."""
     machine, accepted = _accepting(registry, event.subject, event.type)
     try:
@@ -154,7 +154,7 @@ def _check(registry: Registry, event: Event) -> None:
         raise SetupError(f"{machine.source} {machine.version} does not take this {event.type}: {error}") from error
 
 
-def _accepting(registry: Registry, subject: str, event_type: str) -> tuple[Machine, MachineInput]:
+def _accepting(registry: MachineRegistry, subject: str, event_type: str) -> tuple[Machine, MachineInput]:
     content = decode_subject(subject)
     machine = _machine(registry, content.name, content.version)
     accepted = machine.inputs.get(event_type)
@@ -165,7 +165,7 @@ def _accepting(registry: Registry, subject: str, event_type: str) -> tuple[Machi
     return machine, accepted
 
 
-def _machine(registry: Registry, source: str, version: str) -> Machine:
+def _machine(registry: MachineRegistry, source: str, version: str) -> Machine:
     hosted = registry.resolve(source, version)
     if hosted is None:
         there = ", ".join(f"{one.source} {one.version}" for one in registry.machines)
@@ -173,7 +173,7 @@ def _machine(registry: Registry, source: str, version: str) -> Machine:
     return hosted.machine
 
 
-def _no_subject(registry: Registry, event_type: str) -> str:
+def _no_subject(registry: MachineRegistry, event_type: str) -> str:
     if any(event_type in machine.inputs for machine in registry.machines):
         return f"{event_type} goes to an instance that runs: name it with --subject."
     return f"{event_type} starts no workflow; these do: {', '.join(registry.sources)}."

@@ -9,7 +9,7 @@ from worker.core.domains import DEFAULT_DOMAIN
 from worker.core.errors import InvalidSubjectError
 from worker.core.outcomes import DeadLettered, DomainedEvent
 from worker.core.records import Headers, Output, Record
-from worker.core.registry import Registry
+from worker.core.registry import MachineRegistry
 from worker.core.subjects import decode_subject
 from worker.core.texts import clean_text
 
@@ -46,7 +46,7 @@ class Router:
     """
 
     topics: Topics
-    registry: Registry
+    registry: MachineRegistry
     group_id: str
     version: str
     content_mode: ContentMode = ContentMode.STRUCTURED

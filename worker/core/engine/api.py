@@ -7,7 +7,7 @@ from a snapshot to a snapshot. It is pure: the same input gives the same result.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
 from worker.core.events import Event
@@ -86,7 +86,10 @@ class StepResult:
 
 
 class Program(Protocol):
-    """Run one chart."""
+    """Run one chart, from any thread. A step that raises leaves nothing behind.
+
+    Whatever chart code does, only ExecutionFailure comes out: the step makes a system error event of it.
+    """
 
     def start(self, step: StepInput) -> StepResult:
         """Enter the chart with `step.data` as its init data. Raises: ExecutionFailure."""
@@ -101,11 +104,19 @@ class Program(Protocol):
         ...
 
 
+@runtime_checkable
 class Engine(Protocol):
-    """Turn charts into programs."""
+    """Turn charts into programs.
 
-    name: str
+    Two engines are interchangeable if their programs give equal results for equal input: snapshots are kept, and may
+    be gone on with by another process.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name the engine, for people."""
+        ...
 
     def compile(self, chart: Any) -> Program:
-        """Compile a chart (`worker.core.engine.chart.Chart`). Raises: SetupError."""
+        """Compile a chart (`worker.core.engine.chart.Chart`), once, at set-up. Raises: SetupError."""
         ...
