@@ -265,7 +265,7 @@ def test_a_contract_put_together_wrongly_is_refused() -> None:
     sides = {"accepts": Order, "emits": {}}
     with pytest.raises(SetupError, match="has accepts; expected accepts and emits"):
         create_contract(uri="#/a", type="com.a.b", versions={"1.0.0": {"accepts": Order}})
-    with pytest.raises(SetupError, match="map no event types"):
+    with pytest.raises(SetupError, match="expected a mapping of types"):
         create_contract(uri="#/a", type="com.a.b", versions={"1.0.0": {"accepts": Order, "emits": Order}})
     with pytest.raises(SetupError, match="expected three numbers"):
         create_contract(uri="#/a", type="com.a.b", versions={"1.0": sides})

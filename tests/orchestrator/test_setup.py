@@ -46,13 +46,13 @@ def test_has_its_machines_source_and_locks_where_one_version_needs_it(machines: 
     ("machines", "message"),
     [
         ([], "At least one machine must be provided"),
-        (None, "At least one machine must be provided"),
+        (None, "a registry's machines is None; expected a list"),
         ([machine("1.0.0", "a"), machine("1.0.0", "b")], "must have type 'arvo.orc.a'; got arvo.orc.a, arvo.orc.b"),
         ([machine("1.0.0", "b"), machine("1.0.0", "a")], "must have type 'arvo.orc.b'"),
         ([machine(), machine()], "two machines of version 1.0.0; an orchestrator must have unique machine versions"),
         ([machine("1.0.0"), machine("2.0.0", uri="#/orc/z")], "machines of two contracts"),
-        ([machine().contract], "An orchestrator runs machines, not a ContractVersion; use setup_machine."),
-        ([COUNTER], "An orchestrator runs machines, not a str"),
+        ([machine().contract], "has a ContractVersion in it; expected machines, as setup_machine makes them."),
+        ([COUNTER], "in it; expected machines, as setup_machine makes them."),
     ],
 )
 def test_refuses_machines_that_are_no_versions_of_one(machines: Any, message: str) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, RootModel, create_model
 
+from worker.core.arguments import expect, expect_mapping
 from worker.core.errors import SetupError
 from worker.core.events import is_reverse_dns
 from worker.core.schemas import SYSTEM_ERROR_SCHEMA, Number, Schema
@@ -181,10 +182,8 @@ def create_contract(
 
     Raises: SetupError.
     """
-    for version, sides in versions.items():
-        _check_sides(uri, version, sides, ("accepts", "emits"))
-        if not isinstance(sides["emits"], Mapping):
-            raise SetupError(f"The contract {uri}, version {version}, has emits that map no event types to models.")
+    for version, sides in _sides(uri, versions, ("accepts", "emits")):
+        expect_mapping(sides["emits"], f"The contract {uri}, version {version}, emits", "a mapping of types to models")
         _check_free_of_orchestrators(uri, (type, *sides["emits"]))
     return _contract(uri, type, versions, _About(description, dict(metadata or {})))
 
@@ -203,14 +202,14 @@ def create_simple_contract(
 
     Raises: SetupError.
     """
-    for version, sides in versions.items():
-        _check_sides(uri, version, sides, ("accepts", "emits"))
+    expect(type, str, f"The contract {uri}: type", "a text, as order.create")
+    given = _sides(uri, versions, ("accepts", "emits"))
     return create_contract(
         uri=uri,
         type=f"com.{type}",
         versions={
             version: {"accepts": sides["accepts"], "emits": {f"evt.{type}.success": sides["emits"]}}
-            for version, sides in versions.items()
+            for version, sides in given
         },
         description=description,
         metadata={**(metadata or {}), "contractType": "SimpleArvoContract", "rootType": type},
@@ -231,10 +230,9 @@ def create_orchestrator_contract(
 
     Raises: SetupError.
     """
-    if not _ORCHESTRATOR_NAME.fullmatch(name):
+    if not _ORCHESTRATOR_NAME.fullmatch(expect(name, str, f"The contract {uri}: name", "a text, as order")):
         raise SetupError(f"The contract {uri} has the name {name!r}; expected a-z, 0-9 and dots, as order.process.")
-    for version, sides in versions.items():
-        _check_sides(uri, version, sides, ("init", "complete"))
+    given = _sides(uri, versions, ("init", "complete"))
     init, complete = orchestrator_type(name), complete_type(name)
     own = {
         "contractType": "ArvoOrchestratorContract",
@@ -247,7 +245,7 @@ def create_orchestrator_contract(
         init,
         {
             version: {"accepts": _with_parent_subject(uri, sides["init"]), "emits": {complete: sides["complete"]}}
-            for version, sides in versions.items()
+            for version, sides in given
         },
         _About(description, {**(metadata or {}), **own}, complete),
     )
@@ -261,6 +259,7 @@ class _About:
 
 
 def _contract(uri: str, accepts_type: str, versions: Mapping[str, Mapping[str, Any]], about: _About) -> Contract:
+    expect(uri, str, "A contract's URI", "a non-empty URI, encoded as encodeURI does")
     if uri == "" or not is_encoded_uri(uri):
         raise SetupError(f"A contract has the URI {uri!r}; expected a non-empty URI, encoded as encodeURI does.")
     _check_type(uri, accepts_type)
@@ -274,8 +273,8 @@ def _contract(uri: str, accepts_type: str, versions: Mapping[str, Mapping[str, A
                 uri=uri,
                 type=accepts_type,
                 version=version,
-                accepts=_schema(versions[version]["accepts"]),
-                emits=_emitted_schemas(uri, versions[version]["emits"]),
+                accepts=_schema(f"The contract {uri}, version {version}", versions[version]["accepts"]),
+                emits=_emitted_schemas(uri, version, versions[version]["emits"]),
                 complete_type=about.complete_type,
                 description=description,
                 metadata=about.metadata,
@@ -287,14 +286,20 @@ def _contract(uri: str, accepts_type: str, versions: Mapping[str, Mapping[str, A
     )
 
 
-def _emitted_schemas(uri: str, emits: Mapping[str, Any]) -> Mapping[str, Schema]:
+def _emitted_schemas(uri: str, version: str, emits: Mapping[str, Any]) -> Mapping[str, Schema]:
     for event_type in emits:
         _check_type(uri, event_type)
-    return {event_type: _schema(declared) for event_type, declared in emits.items()}
+    return {
+        event_type: _schema(f"The contract {uri}, version {version}, {event_type}", declared)
+        for event_type, declared in emits.items()
+    }
 
 
-def _schema(declared: Any) -> Schema:
-    return declared if isinstance(declared, Schema) else Schema(declared)
+def _schema(place: str, declared: Any) -> Schema:
+    try:
+        return declared if isinstance(declared, Schema) else Schema(declared)
+    except SetupError as error:
+        raise SetupError(f"{place}: {error}") from error
 
 
 def _with_parent_subject(uri: str, init: Any) -> Any:
@@ -310,16 +315,23 @@ def _with_parent_subject(uri: str, init: Any) -> Any:
     )
 
 
-def _check_sides(uri: str, version: str, sides: Mapping[str, Any], expected: tuple[str, ...]) -> None:
-    if set(sides) != set(expected):
-        raise SetupError(
-            f"The contract {uri}, version {version}, has {', '.join(sorted(sides)) or 'nothing'}; "
-            f"expected {' and '.join(expected)}."
-        )
+def _sides(uri: str, versions: object, expected: tuple[str, ...]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Give each version with its two sides."""
+    wanted = " and ".join(expected)
+    given = expect_mapping(versions, f"The contract {uri}: versions", f"a mapping of versions, as 1.0.0, to {wanted}")
+    for version, sides in given.items():
+        expect_mapping(sides, f"The contract {uri}, version {version},", f"a mapping with {wanted}")
+        if set(sides) != set(expected):
+            raise SetupError(
+                f"The contract {uri}, version {version}, has {', '.join(sorted(sides)) or 'nothing'}; "
+                f"expected {wanted}."
+            )
+    return list(given.items())
 
 
 def _check_free_of_orchestrators(uri: str, types: tuple[str, ...]) -> None:
     for event_type in types:
+        _check_type(uri, event_type)
         if is_orchestrator_type(event_type):
             raise SetupError(
                 f"The contract {uri} has the type {event_type}; types that begin with {_ORCHESTRATOR_PREFIX} are kept "
@@ -328,6 +340,7 @@ def _check_free_of_orchestrators(uri: str, types: tuple[str, ...]) -> None:
 
 
 def _check_type(uri: str, event_type: str) -> None:
+    expect(event_type, str, f"The contract {uri}: type", "a reverse-DNS name, as com.order.create")
     if not is_reverse_dns(event_type):
         raise SetupError(
             f"The contract {uri} has the type {event_type!r}; expected a reverse-DNS name of at least three parts "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
+from worker.core.arguments import shown
 from worker.core.errors import InvalidEventError
 from worker.core.json import dumps
 from worker.core.uris import encode_uri, is_encoded_uri
@@ -54,6 +55,8 @@ def create_event(attributes: Mapping[str, Any], extensions: Mapping[str, Any] | 
 
     Raises: InvalidEventError. Source: createArvoEvent of arvo-core.
     """
+    if not isinstance(attributes, Mapping):
+        raise InvalidEventError(f"An event is made of a mapping of attributes, not of {shown(attributes)}.", ())
     given = {name: attributes[name] for name in _NAMES if attributes.get(name) is not None}
     given.setdefault("specversion", SPECVERSION)
     given.setdefault("datacontenttype", ARVO_CONTENT_TYPE)

@@ -7,6 +7,7 @@ something new: its subject is made of `execution_id`.
 from collections.abc import Mapping
 from typing import Any
 
+from worker.core.arguments import expect
 from worker.core.contracts import PARENT_SUBJECT, ContractVersion
 from worker.core.errors import InvalidEventError, SetupError
 from worker.core.events import ARVO_CONTENT_TYPE, Event, create_event
@@ -25,6 +26,7 @@ def accepts_event(
 
     Raises: InvalidDataError, InvalidEventError, InvalidSubjectError.
     """
+    _checked(version)
     given = {**attributes, "type": version.type, "dataschema": version.dataschema}
     return _event(_with_root_subject(version, given, execution_id), version.accepts, extensions)
 
@@ -40,7 +42,7 @@ def emits_event(
 
     Raises: InvalidDataError, InvalidEventError, InvalidSubjectError; SetupError, for a type that it does not emit.
     """
-    schema = version.emits.get(attributes["type"])
+    schema = _checked(version).emits.get(attributes["type"])
     if schema is None:
         raise SetupError(
             f"The contract {version.dataschema} does not emit {attributes['type']}; it emits "
@@ -98,6 +100,7 @@ def system_error_event(
 
     Raises: InvalidDataError, InvalidEventError, InvalidSubjectError.
     """
+    _checked(version)
     given = {**attributes, "type": version.system_error_type, "dataschema": version.system_error_dataschema}
     return _event(_with_root_subject(version, given, execution_id), SYSTEM_ERROR_SCHEMA, extensions)
 
@@ -105,6 +108,10 @@ def system_error_event(
 def system_error_data(name: str, message: str, stack: str | None = None) -> dict[str, Any]:
     """Give the data of a system error event."""
     return {"errorName": name, "errorMessage": message, "errorStack": stack}
+
+
+def _checked(version: ContractVersion) -> ContractVersion:
+    return expect(version, ContractVersion, "the contract", 'a version of one, as `order.version("1.0.0")` gives it')
 
 
 def _event(attributes: Mapping[str, Any], schema: Schema, extensions: Mapping[str, Any] | None) -> Event:
@@ -144,6 +151,7 @@ def _child_of(version: ContractVersion, parent: str, redirectto: str | None, exe
 
 
 def _require_orchestrator(version: ContractVersion) -> str:
+    _checked(version)
     if version.complete_type is None:
         raise SetupError(
             f"The contract {version.dataschema} is not an orchestrator's; use accepts_event and emits_event, "

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from worker.core.arguments import expect, expect_list, expect_mapping, shown
 from worker.core.contracts import ContractVersion
 from worker.core.domains import DEFAULT_DOMAIN, unique_domains
-from worker.core.engine.chart import Chart, StatechartSource
+from worker.core.engine.chart import STATECHART_TYPES, Chart, StatechartSource
 from worker.core.errors import SetupError
 from worker.core.json import dumps
 from worker.core.schemas import Schema
@@ -103,21 +104,18 @@ def setup_machine(  # noqa: PLR0913  # Named arguments are how a machine reads.
     contract's. `executionunits` stands on emitted events that give none.
     Raises: SetupError.
     """
-    for one in (contract, *services):
-        if not isinstance(one, ContractVersion):
-            raise SetupError(
-                f"a machine is bound to versions of contracts, and {one!r:.200} is none: use its `version(…)`."
-            )
+    _check_contracts(contract, services)
+    place = f"machine {contract.type} {contract.version}"
+    _check_arguments(place, statechart, functions, executionunits)
     for fault in _contract_faults(contract, services, version, executionunits):
-        raise SetupError(f"machine {contract.type} {contract.version}: {fault}")
-    if isinstance(domains, str):
-        raise SetupError(f"machine {contract.type} {contract.version}: domains is a text; name domains in a list.")
-    name = str(statechart) if isinstance(statechart, Path) else f"machine {contract.type} {contract.version}"
+        raise SetupError(f"{place}: {fault}")
+    declared = expect_list(domains, str, f"{place}: domains", "names of domains")
+    name = str(statechart) if isinstance(statechart, Path) else place
     chart = Chart.parse(statechart, functions, name)
     try:
-        all_domains = unique_domains((DEFAULT_DOMAIN, *domains, *chart.emitted_domains))
+        all_domains = unique_domains((DEFAULT_DOMAIN, *declared, *chart.emitted_domains))
     except ValueError as error:
-        raise SetupError(f"machine {contract.type} {contract.version}: {error}") from error
+        raise SetupError(f"{place}: {error}") from error
     return Machine(
         contract=contract,
         services=tuple(services),
@@ -127,6 +125,23 @@ def setup_machine(  # noqa: PLR0913  # Named arguments are how a machine reads.
         inputs=_inputs(contract, services),
         outputs=_outputs(contract, services),
     )
+
+
+def _check_contracts(contract: object, services: object) -> None:
+    example = 'as `order.version("1.0.0")` gives it'
+    expect(contract, ContractVersion, "a machine's contract", f"a version of a contract, {example}")
+    expect_list(services, ContractVersion, "a machine's services", f"versions of contracts, each {example}")
+
+
+def _check_arguments(place: str, statechart: object, functions: object, executionunits: object) -> None:
+    expect(statechart, STATECHART_TYPES, f"{place}: statechart", "YAML text, a file, or sismic's Statechart")
+    if functions is not None and not isinstance(functions, ModuleType):
+        named = expect_mapping(functions, f"{place}: functions", "a module, or a mapping of names to functions")
+        for name, function in named.items():
+            if not callable(function):
+                raise SetupError(f"{place}: the function {name!r} is {shown(function)}; expected a function.")
+    if executionunits is not None:
+        expect(executionunits, (int, float), f"{place}: executionunits", "a finite number")
 
 
 def _contract_faults(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from worker.core.arguments import expect_list
 from worker.core.engine.api import Engine, Program
 from worker.core.errors import SetupError
 from worker.core.machines import Machine
@@ -56,6 +57,8 @@ class Registry:
 
     def __init__(self, machines: Sequence[Machine], engine: Engine) -> None:
         """Compile every machine's chart. Raises: SetupError."""
+        expect_list(machines, Machine, "a registry's machines", "machines, as setup_machine makes them")
+        check_engine(engine, "The engine")
         if not machines:
             raise SetupError("At least one machine must be provided; a package of machines sets some up.")
         self._machines = tuple(machines)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from sismic.model import OrthogonalState, Statechart
 
@@ -30,6 +30,8 @@ from worker.core.errors import SetupError
 Functions = Mapping[str, Callable[..., Any]]
 StatechartSource: TypeAlias = str | Path | Statechart
 """YAML text, a file (also as the text of its name, ending in `.yaml` or `.yml`), or sismic's own model."""
+
+STATECHART_TYPES: Final = (str, Path, Statechart)
 
 _Key = TypeVar("_Key", str, int)
 
