@@ -6,6 +6,7 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.library import LIBRARY
 from tests.bench.measures import Results, Throughput
 from tests.bench.runs import PASSED, SQL_ALONE, WORKER
 from worker.runtime.stages import STAGES
@@ -97,7 +98,11 @@ def _summary(results: Results) -> str:
     ratios = (
         f"{worker.rate / mean(run.rate for run in results.named(name)):.1%} of {name}" for name in (PASSED, SQL_ALONE)
     )
-    return f"The worker: {worker.rate:,.0f} events/s, {', '.join(ratios)} in this run."
+    (library,) = results.named(LIBRARY)
+    return (
+        f"The worker: {worker.rate:,.0f} events/s, {', '.join(ratios)} in this run. "
+        f"The library's call in memory: {library.rate:,.0f} events/s, {library.rate / worker.rate:.2f}x the worker."
+    )
 
 
 def _table(title: str, first_column: str) -> Table:

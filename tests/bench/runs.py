@@ -10,6 +10,7 @@ import psycopg
 
 from tests.bench.children import Child
 from tests.bench.latency import Clocked, workload
+from tests.bench.library import LIBRARY, run_library
 from tests.bench.measures import Latency, Results, Stored, Throughput
 from tests.bench.pass_through import Route
 from tests.bench.site import PARTITIONS, Site, deployment
@@ -69,6 +70,8 @@ def run_all(site: Site, wishes: Wishes, tell: Tell) -> Results:
     runs.append(SqlAlone(site).run(workload.batches)[0])
     tell(f"{PASSED}, again")
     runs.append(_pass_through(site, workload, "passed-after"))
+    tell(LIBRARY)
+    runs.append(run_library(wishes.orders))
     tell(f"latency, {wishes.latency_seconds:g} s each")
     latencies = [_pass_through_latency(site, wishes.latency_seconds), _worker_latency(site, wishes.latency_seconds)]
     return Results(runs, latencies, stored, round_trips, site.batch_records_max)

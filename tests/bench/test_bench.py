@@ -21,11 +21,12 @@ def test_every_row_is_printed(kafka_jars: None) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.strip("│ ").split("│")[0].strip() for line in done.stdout.splitlines() if line.startswith("│")]
     ceilings = ["pass-through", "SQL alone"]
-    assert rows[:5] == [*ceilings, "worker", *reversed(ceilings)]
-    assert rows[5:12] == ["poll", "decode", "PostgreSQL", "step", "encode", "Kafka", "the rest"]
+    assert rows[:6] == [*ceilings, "worker", *reversed(ceilings), "library, in memory"]
+    assert rows[6:13] == ["poll", "decode", "PostgreSQL", "step", "encode", "Kafka", "the rest"]
     assert rows[-2:] == ["pass-through", "worker"]
     assert "3 for 1 event, 3 for 500 events" in done.stdout
     assert "The worker:" in done.stdout
+    assert "The library's call in memory:" in " ".join(done.stdout.split())
 
 
 def test_cpu_time_is_that_of_descendants_too() -> None:

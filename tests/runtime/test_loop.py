@@ -618,9 +618,12 @@ class TestFaultsWithin:
         assert member.database._begun is None
         assert world.tables.journal == {}
 
-    @pytest.mark.parametrize("place", ["run_step", "publishable"])
+    @pytest.mark.parametrize(
+        ("place", "fault"),
+        [("run_step", RecursionError), ("run_step", KeyboardInterrupt), ("publishable", RecursionError)],
+    )
     def test_a_fault_of_ours_is_a_dead_letter_and_the_partition_goes_on(
-        self, place: str, monkeypatch: pytest.MonkeyPatch
+        self, place: str, fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken = Order(1).subject
 
@@ -629,7 +632,7 @@ class TestFaultsWithin:
 
             def failing(host: Host, request: StepRequest) -> Outcome:
                 if request.event.subject == broken:
-                    raise RecursionError("of ours")
+                    raise fault("of ours")
                 return run_step(host, request)
 
             monkeypatch.setattr(batch, "run_step", failing)
@@ -638,7 +641,7 @@ class TestFaultsWithin:
 
             def unpublishable(self: batch.Run, request: StepRequest, outcome: Outcome) -> object:
                 if request.event.subject == broken:
-                    raise RecursionError("of ours")
+                    raise fault("of ours")
                 return publishable(self, request, outcome)
 
             monkeypatch.setattr(batch.Run, "_publishable", unpublishable)
@@ -649,6 +652,6 @@ class TestFaultsWithin:
         assert [row.reason for row in rows] == ["STEP_FAULT"] * 4
         (first, *_) = [output for output in world.kafka.visible if output.topic == TOPICS.dead_letters]
         assert first.value == Order(1).record(0).value
-        assert dict(first.headers)["dlq-error-class"] == b"RecursionError"
+        assert dict(first.headers)["dlq-error-class"] == fault.__name__.encode()
         assert len(world.tables.instances) == 2
         assert {one.status for one in world.tables.instances.values()} == {"done"}

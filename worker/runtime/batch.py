@@ -179,8 +179,9 @@ class Run:
                 outcome = run_step(self.host, request)
             with self.stages.stage("encode"):
                 return self._publishable(request, outcome)
-        except Exception as error:  # noqa: BLE001
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             # A fault of ours must not stop the partition; the record is kept, and redriven once it is mended.
+            # A worker's Ctrl-C arrives on a thread of its own (bootstrap): here somebody's function raised it.
             _LOG.exception("step_fault")
             return DeadLettered(DeadLetterReason.STEP_FAULT, type(error).__name__, "the step itself failed"), ()
 
