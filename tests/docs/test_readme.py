@@ -1,42 +1,20 @@
 """The README's commands are run, in order, on the servers of `worker dev`; its excerpts and tables are compared."""
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ROOT, Running, environment, exports, running, temporary_folders
-from worker.adapters.embedded.postgres import wheel_binaries
+from tests.acceptance.commands import ROOT
+from tests.docs.pages import Page, assert_excerpts, assert_links, run_shell
 from worker.demo.playground import DATABASE_URL
 from worker.settings import Settings
 
-README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [(language, text) for language, text in BLOCK.findall(README)]
-SHELL = [text for language, text in BLOCKS if language == "sh"]
-TIMEOUT_SECONDS = 60
+README = Page("README.md")
+SHELL = README.blocks("sh")
 
 MAKE = re.compile(r"make( \w+)? +#.*")
 PLACEHOLDER = re.compile(r"export WORKER_\w+=.*")
 RUN = "WORKER_CREATE_TOPICS=true worker run"
-
-
-@pytest.fixture(scope="module")
-def dev() -> Iterator[Running]:
-    with temporary_folders() as folder, running("worker", "dev", given=None, folder=folder) as started:
-        started.wait_for("The worker's log")
-        yield started
-
-
-@pytest.fixture
-def shell_environment(dev: Running) -> dict[str, str]:
-    """Give what a reader has who pasted what `worker dev` printed: the command, and a psql, are on the path."""
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"], str(wheel_binaries())))
-    return environment(exports(dev.output) | {"PATH": path})
 
 
 def runnable(text: str) -> list[str]:
@@ -53,17 +31,7 @@ def test_the_shell_blocks_do_what_they_say(shell_environment: dict[str, str], da
             # A worker on servers of the reader's own: another database, and so another group and other topics.
             variables |= {DATABASE_URL: database_url, "WORKER_GROUP_ID": "own", "WORKER_TOPIC_PREFIX": "own"}
             lines[lines.index(RUN)] = f"{RUN} & trap 'kill $!; wait $!' EXIT; sleep 3; kill -0 $!"
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env=variables,
-            timeout=TIMEOUT_SECONDS,
-        )
-        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        run_shell("\n".join(lines), variables)
 
 
 def test_lines_that_are_not_run_are_few() -> None:
@@ -75,22 +43,17 @@ def test_lines_that_are_not_run_are_few() -> None:
     assert len(left_out) == len(targets) + 2
 
 
-@pytest.mark.parametrize("text", [text for language, text in BLOCKS if language in ("python", "yaml")])
-def test_excerpts_are_what_the_files_say(text: str) -> None:
-    heading, _, excerpts = text.partition("\n")
-    content = (ROOT / heading.removeprefix("# ")).read_text()
-    for excerpt in excerpts.split("# …\n"):
-        # The blank lines around an excerpt are the formatter's.
-        assert excerpt.strip()
-        assert excerpt.strip("\n") in content
+def test_excerpts_are_what_the_files_say() -> None:
+    assert len(README.excerpts()) == len(README.blocks("python", "yaml"))
+    assert_excerpts(README)
 
 
 def test_all_blocks_are_of_a_kind_that_is_looked_at() -> None:
-    assert {language for language, _ in BLOCKS} == {"python", "sh", "text", "yaml"}
+    assert README.languages == {"python", "sh", "text", "yaml"}
 
 
 def test_the_settings_table_is_what_the_settings_say() -> None:
-    told = re.findall(r"^\| `(WORKER_\w+(?:<PROPERTY>)?)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    told = re.findall(r"^\| `(WORKER_\w+(?:<PROPERTY>)?)` \| (.*?) \| (.*?) \|$", README.text, re.MULTILINE)
     assert told == [row(name) for name in Settings.model_fields]
 
 
@@ -109,6 +72,5 @@ def row(name: str) -> tuple[str, str, str]:
     return f"WORKER_{name.upper()}", f"`{shown}`" if shown else "", description
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)h][^)]*)\)", README))
-def test_links_lead_somewhere(target: str) -> None:
-    assert (ROOT / target).exists()
+def test_links_lead_somewhere() -> None:
+    assert_links(README)
