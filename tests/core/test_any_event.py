@@ -17,7 +17,7 @@ from worker.core.errors import ExecutionFailure, InvalidEventError, InvalidSubje
 from worker.core.events import Event, create_event
 from worker.core.instances import Instance
 from worker.core.machines import Machine, setup_machine
-from worker.core.outcomes import Advanced, DeadLettered, Duplicate, Failed, Ignored, Outcome, Unexpected
+from worker.core.outcomes import Advanced, Failed, Outcome, Unexpected
 from worker.core.routing import Router, Topics
 from worker.core.snapshots import decode_snapshot, encode_snapshot
 from worker.core.step import Host, StepRequest, failed_step, run_step
@@ -96,11 +96,11 @@ def obey(orders: Any, emit: Any, complete: Any, send: Any) -> None:
     for order in orders if isinstance(orders, list) else ():
         match order:
             case {"emit": type_, **options}:
-                emit(type_, **options)
+                emit(type_, **{str(name): value for name, value in options.items()})
             case {"complete": data}:
                 complete(**data)
             case {"send": name, **parameters}:
-                send(name, **parameters)
+                send(name, **{str(key): value for key, value in parameters.items()})
             case {"fail": what}:
                 choose(what)
             case _:
@@ -251,7 +251,7 @@ class World:
             case Unexpected(instance=instance):
                 assert instance is request.instance
                 return
-            case Duplicate() | Ignored() | DeadLettered():
+            case _:
                 return
         assert len({one.event.id for one in emitted}) == len(emitted)
         for one in emitted:

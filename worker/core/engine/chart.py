@@ -12,6 +12,7 @@ from sismic.model import OrthogonalState, Statechart
 
 from worker.core.domains import unique_domains
 from worker.core.engine.loading import canonical_text, load_statechart
+from worker.core.engine.positions import Positions
 from worker.core.engine.snippets import (
     ACTING,
     BUILTINS,
@@ -76,6 +77,8 @@ class Chart:
     guards: Mapping[int, Snippet] = field(default_factory=dict)
     actions: Mapping[int, Snippet] = field(default_factory=dict)
     conditions: Mapping[int, Conditions] = field(default_factory=dict)
+    file: Path | None = None
+    positions: Positions = field(default_factory=Positions)
 
     @classmethod
     def parse(
@@ -90,7 +93,8 @@ class Chart:
         or a module, whose own public callables count. `name` stands in error texts.
         Raises: SetupError.
         """
-        statechart, name = load_statechart(source, name)
+        loaded = load_statechart(source, name)
+        statechart, name = loaded.statechart, loaded.name
         named = _named_functions(functions)
         compiler = _Compiler(name, statechart, named)
         chart = cls(
@@ -106,6 +110,8 @@ class Chart:
             guards=compiler.guards,
             actions=compiler.actions,
             conditions=compiler.conditions,
+            file=loaded.file,
+            positions=loaded.positions,
         )
         for finding in _findings(chart, compiler.snippets):
             raise SetupError(f"{name}: {finding}")

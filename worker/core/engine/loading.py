@@ -1,6 +1,7 @@
 """Read a statechart from YAML, and refuse what sismic would take silently for something else."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,44 @@ from sismic.model import (
     Statechart,
 )
 
+from worker.core.engine.positions import Positions, positions_of
 from worker.core.engine.structure import FrozenStatechart
 from worker.core.errors import SetupError
 
 _ENDINGS = (".yaml", ".yml")
 
 
-def load_statechart(source: str | Path | Statechart, name: str | None) -> tuple[FrozenStatechart, str]:
-    """Read a statechart from YAML text, a file or sismic's own model; give it with its name for error texts.
+@dataclass(frozen=True, slots=True)
+class LoadedStatechart:
+    """A statechart, its name for error texts, and where its parts stand in its text."""
+
+    statechart: FrozenStatechart
+    name: str
+    file: Path | None
+    positions: Positions
+
+
+def load_statechart(source: str | Path | Statechart, name: str | None) -> LoadedStatechart:
+    """Read a statechart from YAML text, a file or sismic's own model.
 
     A text of one line that ends in `.yaml` or `.yml` names a file.
     Raises: SetupError.
     """
     if isinstance(source, str) and "\n" not in source and source.endswith(_ENDINGS):
         source = Path(source)
+    file = source if isinstance(source, Path) else None
+    positions = Positions()
     if isinstance(source, Statechart):
         name = name or f"statechart {source.name!r}"
         statechart = _validated(source, name)
     else:
         name = name or (str(source) if isinstance(source, Path) else "statechart")
-        statechart = _imported(source, name)
+        text = _text(source, name)
+        statechart = _imported(text, name)
+        positions = positions_of(text)
     for finding in _structural_findings(statechart):
         raise SetupError(f"{name}: {finding}")
-    return FrozenStatechart(statechart), name
+    return LoadedStatechart(FrozenStatechart(statechart), name, file, positions)
 
 
 def canonical_text(statechart: Statechart) -> str:
@@ -48,11 +64,18 @@ def canonical_text(statechart: Statechart) -> str:
     return text
 
 
-def _imported(source: str | Path, name: str) -> Statechart:
+def _text(source: str | Path, name: str) -> str:
+    if isinstance(source, str):
+        return source
     try:
-        document = YAML(typ="safe", pure=True).load(source)
+        return source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{name}: the statechart can't be read ({error}); name a YAML file in UTF-8.") from error
+
+
+def _imported(text: str, name: str) -> Statechart:
+    try:
+        document = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}" if mark else "the text"
