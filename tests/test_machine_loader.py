@@ -112,4 +112,16 @@ def test_a_refused_machine_keeps_its_text(package: Package, tmp_path: Path) -> N
 
 def test_the_examples_are_found() -> None:
     root = Path(__file__).parents[1]
-    assert "arvo.orc.order" in {machine.source for machine in load_machines(["machines"], root)}
+    found = [f"{machine.source} {machine.version}" for machine in load_machines(["machines"], root)]
+    assert found == [
+        "arvo.orc.approval 1.0.0",
+        "arvo.orc.order 1.0.0",
+        "arvo.orc.provisioning 1.0.0",
+        "arvo.orc.subscription 1.0.0",
+        "arvo.orc.subscription 2.0.0",
+        "arvo.orc.ticket 1.0.0",
+        "arvo.orc.trip 1.0.0",
+        "arvo.orc.flight 1.0.0",
+        "arvo.orc.hotel 1.0.0",
+        "arvo.orc.payment 1.0.0",
+    ]

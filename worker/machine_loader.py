@@ -45,14 +45,44 @@ def load_part(named: str, setting: str, directory: Path) -> Callable[..., object
     return factory
 
 
+def modules_of(package: str, directory: Path, setting: str = "WORKER_MACHINES") -> Iterator[ModuleType]:
+    """Import a package, looked up from `directory` first, and all modules below it that are no tests, by their names.
+
+    `setting` is what faults say that the package is named by. Raises: SetupError.
+    """
+    for module in _tried(_located(package, directory), setting):
+        if isinstance(module, SetupError):
+            raise module
+        yield module
+
+
+def machines_and_faults(packages: Sequence[str], directory: Path) -> tuple[list[Machine], list[SetupError]]:
+    """Give all machines that can be set up, and why others can't be: one that fails does not hide the others."""
+    machines: dict[int, Machine] = {}
+    faults: list[SetupError] = []
+    for package in packages:
+        tried = list(_tried(_located(package, directory), "WORKER_MACHINES"))
+        found = [one for module in tried if isinstance(module, ModuleType) for one in _declared(module)]
+        failed = [module for module in tried if isinstance(module, SetupError)]
+        if not found and not failed:
+            failed = [_without_machine(package)]
+        machines |= {id(machine): machine for machine in found}
+        faults += failed
+    return list(machines.values()), faults
+
+
 def _machines_of(package: str, directory: Path) -> list[Machine]:
-    machines = [machine for module in _modules(package, directory) for machine in _declared(module)]
+    machines = [machine for module in modules_of(package, directory) for machine in _declared(module)]
     if not machines:
-        raise SetupError(
-            f"The package {package!r} of WORKER_MACHINES has no machine; "
-            "a module of it must call setup_machine(...) and name the result `machine`."
-        )
+        raise _without_machine(package)
     return machines
+
+
+def _without_machine(package: str) -> SetupError:
+    return SetupError(
+        f"The package {package!r} of WORKER_MACHINES has no machine; "
+        "a module of it must call setup_machine(...) and name the result `machine`."
+    )
 
 
 def _declared(module: ModuleType) -> Iterator[Machine]:
@@ -63,22 +93,17 @@ def _declared(module: ModuleType) -> Iterator[Machine]:
     yield from (candidate for candidate in candidates if isinstance(candidate, Machine))
 
 
-def _modules(package: str, directory: Path) -> Iterator[ModuleType]:
-    root = _imported(_located(package, directory))
-    yield root
-    if not hasattr(root, "__path__"):
+def _tried(name: str, setting: str) -> Iterator[ModuleType | SetupError]:
+    """Import a module and those below it, by their names; what can't be imported gives its fault in its place."""
+    try:
+        module = _imported(name, setting)
+    except SetupError as error:
+        yield error
         return
-    for name in sorted(_names_below(root)):
-        yield _imported(name)
-
-
-def _names_below(package: ModuleType) -> Iterator[str]:
-    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        if found.name.rpartition(".")[2].startswith("test_"):
-            continue
-        if found.ispkg:
-            yield from _names_below(_imported(found.name))
-        yield found.name
+    yield module
+    below = pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}.")
+    for found in sorted(one.name for one in below if not one.name.rpartition(".")[2].startswith("test_")):
+        yield from _tried(found, setting)
 
 
 def _located(package: str, directory: Path) -> str:

@@ -19,7 +19,13 @@ def dev() -> Iterator[Running]:
 
 
 @pytest.fixture
-def shell_environment(dev: Running) -> dict[str, str]:
-    """Give what a reader has who pasted what `worker dev` printed: the command, and a psql, are on the path."""
+def reader_environment() -> dict[str, str]:
+    """Give what a reader has: the command, and a psql, are on the path."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"], str(wheel_binaries())))
-    return environment(exports(dev.output) | {"PATH": path})
+    return environment({"PATH": path})
+
+
+@pytest.fixture
+def shell_environment(dev: Running, reader_environment: dict[str, str]) -> dict[str, str]:
+    """Give what a reader has who pasted what `worker dev` printed."""
+    return reader_environment | exports(dev.output)

@@ -7,7 +7,8 @@ from worker.core.codec import encode_record
 from worker.core.events import create_event, event_to_json
 from worker.core.records import Headers, Record
 from worker.core.subjects import root_subject
-from worker.terminal.lines import Told, clock_text, names_subject, table
+from worker.terminal.lines import Told, clock_text, names_subject
+from worker.terminal.texts import table
 
 NOW = 1_700_000_000_123
 SUBJECT = root_subject(

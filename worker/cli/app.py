@@ -16,6 +16,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+machines_app = typer.Typer(
+    help="Look at the machines: list, check and draw them. Needs no server.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(machines_app, name="machines")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -38,6 +45,20 @@ def run() -> None:
     settings = load_settings().settings
     configure_logs(settings.log_level, settings.log_format)
     run_until_stopped(build_worker(deploy(settings)))
+
+
+@app.command(epilog=_examples("worker serve shop.services", "worker serve shop,payments"))
+@reports_faults
+def serve(
+    packages: Annotated[str, typer.Argument(metavar="PACKAGE[,PACKAGE…]", help="Packages with services.")],
+) -> None:
+    """Run services until SIGTERM or Ctrl-C: all that the packages have.
+
+    A service is a function with @service(contract.version(…)) above it. Needs Kafka, and no database.
+    """
+    from worker.cli.serving import serve_packages
+
+    serve_packages(packages)
 
 
 @app.command(epilog=_examples("worker dev"))
@@ -160,3 +181,31 @@ def config(*, as_json: AsJson = False) -> None:
     from worker.cli.configuration import show_settings
 
     show_settings(as_json=as_json)
+
+
+@machines_app.command("list", epilog=_examples("worker machines list", "worker machines list --json"))
+@reports_faults
+def list_machines(*, as_json: AsJson = False) -> None:
+    """List the machines that WORKER_MACHINES names."""
+    from worker.cli import machines
+
+    machines.list_machines(as_json=as_json)
+
+
+@machines_app.command("check", epilog=_examples("worker machines check", "worker machines check shop.machines --json"))
+@reports_faults
+def check_machines(
+    *,
+    packages: Annotated[
+        list[str] | None, typer.Argument(metavar="[PACKAGE]…", help="[default: WORKER_MACHINES]", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what would go wrong in production.
+
+    A line per finding: file, line, rule, what, and what to do. Exits with 1 if there are any, with 0 if not.
+    A comment beside the chart switches a rule off: `# check: ignore RULE: reason`.
+    """
+    from worker.cli import machines
+
+    machines.check_machines(packages or (), as_json=as_json)

@@ -12,7 +12,7 @@ from worker.core.errors import SetupError
 from worker.settings import KAFKA_PROPERTY_PREFIX, PREFIX, Loaded, Settings, load_settings
 from worker.terminal.addresses import MASK, masked_url
 from worker.terminal.faults import SETUP_FAULT, fail
-from worker.terminal.lines import table
+from worker.terminal.texts import table
 
 _SECRET_PROPERTY: Final = re.compile(
     r"password|passphrase|secret|credential|private\.key|key\.pem|jaas|oauthbearer\.config"

@@ -23,6 +23,7 @@ from worker.core.subjects import decode_subject, root_subject
 from worker.core.times import to_event_time
 from worker.core.versions import WILDCARD_VERSION
 from worker.logs import configure_logs
+from worker.terminal.texts import counted
 
 STANDARD_INPUT: Final = Path("-")
 
@@ -56,14 +57,14 @@ def produce_events(draft: Draft, origin: Origin, *, as_json: bool) -> None:
     topic = deployment.topics.input
     if origin.unchecked:
         _send(deployment, [Output(topic, None, line, ()) for _, line in lines])
-        sys.stderr.write(f"{_counted(len(lines), 'record')} sent to {topic}, unchecked\n")
+        sys.stderr.write(f"{counted(len(lines), 'record')} sent to {topic}, unchecked\n")
         return
     events = [_event(deployment.registry, draft, place, line) for place, line in lines]
     _send(deployment, [_output(topic, event) for event in events])
     for event in events:
         sys.stdout.write(_told(event, as_json=as_json))
     sys.stdout.flush()
-    sys.stderr.write(f"{_counted(len(events), 'event')} sent to {topic}\n")
+    sys.stderr.write(f"{counted(len(events), 'event')} sent to {topic}\n")
 
 
 def _lines(origin: Origin) -> Iterator[tuple[str, bytes]]:
@@ -201,7 +202,3 @@ def _told(event: Event, *, as_json: bool) -> str:
     if as_json:
         return dumps({"id": event.id, "type": event.type, "subject": event.subject}).decode() + "\n"
     return f"{event.id} {event.subject}\n"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +39,8 @@ class MachineOutput:
 class Machine:
     """One version of a workflow, ready to run.
 
-    `domains` are those that it can emit to: `default`, the declared ones, and the literals of its chart.
+    `domains` are those that it can emit to: `default`, the declared ones (`declared_domains`), and the literals of
+    its chart.
     `inputs` holds the init type, and all that the services answer with, their system errors included;
     `outputs` what the services accept, and the completion.
     """
@@ -52,6 +52,7 @@ class Machine:
     executionunits: float | None
     inputs: Mapping[str, MachineInput] = field(repr=False)
     outputs: Mapping[str, MachineOutput] = field(repr=False)
+    declared_domains: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -110,8 +111,7 @@ def setup_machine(  # noqa: PLR0913  # Named arguments are how a machine reads.
     for fault in _contract_faults(contract, services, version, executionunits):
         raise SetupError(f"{place}: {fault}")
     declared = expect_list(domains, str, f"{place}: domains", "names of domains")
-    name = str(statechart) if isinstance(statechart, Path) else place
-    chart = Chart.parse(statechart, functions, name)
+    chart = Chart.parse(statechart, functions, place)
     try:
         all_domains = unique_domains((DEFAULT_DOMAIN, *declared, *chart.emitted_domains))
     except ValueError as error:
@@ -124,6 +124,7 @@ def setup_machine(  # noqa: PLR0913  # Named arguments are how a machine reads.
         executionunits=executionunits,
         inputs=_inputs(contract, services),
         outputs=_outputs(contract, services),
+        declared_domains=declared,
     )
 
 

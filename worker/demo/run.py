@@ -14,7 +14,7 @@ from worker.demo.orders import Ending, Orders, make_orders
 from worker.demo.playground import Playground, playground
 from worker.demo.screen import display, say
 from worker.demo.watching import Watch
-from worker.terminal.lines import table
+from worker.terminal.texts import table
 
 TIMEOUT_SECONDS: Final = 45.0
 """What the orders may take, beside a second for every hundred."""

@@ -12,6 +12,7 @@ from worker.core.codec import decode_record
 from worker.core.errors import InvalidEventError, InvalidSubjectError
 from worker.core.events import Event, event_to_json
 from worker.core.subjects import decode_subject
+from worker.terminal.texts import harmless
 
 SHORT_ID_CHARACTERS: Final = 8
 TYPE_WIDTH: Final = 32
@@ -19,7 +20,6 @@ INSTANCE_WIDTH: Final = 18
 _UNREADABLE: Final = "(no event)"
 _TEXT_CHARACTERS_MAX: Final = 120
 _ORCHESTRATOR_PREFIX: Final = "arvo.orc."
-_CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Told:
     def line(self, topic_width: int = 0) -> str:
         """Write the line; characters that would steer a terminal are replaced."""
         topic = self.received.topic.ljust(topic_width)
-        return _shown(f"{clock_text(self.received.record.timestamp)}  {topic}  {self._what()}")
+        return harmless(f"{clock_text(self.received.record.timestamp)}  {topic}  {self._what()}")
 
     def document(self) -> dict[str, Any]:
         """Give everything as JSON; bytes that are no event stand as base64 in `value`."""
@@ -118,13 +118,6 @@ def names_subject(wanted: str, subject: str | None) -> bool:
         return False
 
 
-def table(rows: list[tuple[str, ...]], indent: str = "") -> str:
-    """Lay rows out in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(indent + _shown(line) for line in lines)
-
-
 def counts_text(counts: Mapping[str, int]) -> str:
     """Write counts as `input 12, default 6`."""
     return ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -142,7 +135,3 @@ def clock_text(milliseconds: int) -> str:
 def _cut(text: str) -> str:
     first = text.partition("\n")[0]
     return first if len(first) <= _TEXT_CHARACTERS_MAX else f"{first[:_TEXT_CHARACTERS_MAX]}…"
-
-
-def _shown(text: str) -> str:
-    return text.translate(_CONTROL)

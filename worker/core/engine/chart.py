@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 from sismic.model import OrthogonalState, Statechart
 
 from worker.core.domains import unique_domains
-from worker.core.engine.loading import canonical_text, load_statechart
+from worker.core.engine.loading import LoadedStatechart, canonical_text, load_statechart
 from worker.core.engine.positions import Positions
 from worker.core.engine.snippets import (
     ACTING,
@@ -96,7 +96,7 @@ class Chart:
         loaded = load_statechart(source, name)
         statechart, name = loaded.statechart, loaded.name
         named = _named_functions(functions)
-        compiler = _Compiler(name, statechart, named)
+        compiler = _Compiler(loaded, named)
         chart = cls(
             name=name,
             statechart=statechart,
@@ -113,8 +113,8 @@ class Chart:
             file=loaded.file,
             positions=loaded.positions,
         )
-        for finding in _findings(chart, compiler.snippets):
-            raise SetupError(f"{name}: {finding}")
+        for line, finding in _findings(chart, compiler.snippets):
+            raise SetupError(f"{loaded.at(line)}: {finding}")
         return chart
 
     @property
@@ -167,11 +167,12 @@ class Chart:
 class _Compiler:
     """Compile all code of a statechart."""
 
-    def __init__(self, name: str, statechart: FrozenStatechart, functions: Functions) -> None:
-        self._name = name
+    def __init__(self, loaded: LoadedStatechart, functions: Functions) -> None:
+        self._loaded = loaded
         self._functions = functions
         self.snippets: list[Snippet] = []
-        self.preamble = self._compile(statechart.preamble, "the preamble", Kind.PREAMBLE)
+        statechart = loaded.statechart
+        self.preamble = self._compile(_Code(statechart.preamble, "the preamble", Kind.PREAMBLE, ("preamble",)))
         self.entries: dict[str, Snippet] = {}
         self.exits: dict[str, Snippet] = {}
         self.guards: dict[int, Snippet] = {}
@@ -193,45 +194,64 @@ class _Compiler:
     def _add_state(self, statechart: FrozenStatechart, name: str) -> None:
         state = statechart.state_for(name)
         place = f"state {name!r}"
-        self._add(self.entries, name, (getattr(state, "on_entry", None), f"{place}, on entry", Kind.ACTION))
-        self._add(self.exits, name, (getattr(state, "on_exit", None), f"{place}, on exit", Kind.ACTION))
+        for snippets, attribute in ((self.entries, "on_entry"), (self.exits, "on_exit")):
+            key = attribute.replace("_", " ")
+            code = _Code(getattr(state, attribute, None), f"{place}, {key}", Kind.ACTION, (name, key))
+            self._add(snippets, name, code)
         self._add_conditions(state, name, place)
         for index, transition in enumerate(statechart.transitions_from(name)):
             target = f" to {transition.target!r}" if transition.target else ""
             event = f" on {transition.event!r}" if transition.event else ""
             where = f"{place}, transition {index + 1}{event}{target}"
-            self._add(self.guards, id(transition), (transition.guard, f"{where}, guard", Kind.GUARD))
-            self._add(self.actions, id(transition), (transition.action, f"{where}, action", Kind.ACTION))
+            guard = _Code(transition.guard, f"{where}, guard", Kind.GUARD, (name, index, "guard"))
+            action = _Code(transition.action, f"{where}, action", Kind.ACTION, (name, index, "action"))
+            self._add(self.guards, id(transition), guard)
+            self._add(self.actions, id(transition), action)
             self._add_conditions(transition, f"{name}>{index}", where)
 
     def _add_conditions(self, element: Any, key: str, place: str) -> None:
         def compiled(conditions: str) -> tuple[Snippet, ...]:
             texts = getattr(element, conditions, ())
-            snippets = (self._compile(text, f"{place}, {conditions.removesuffix('s')}", Kind.GUARD) for text in texts)
+            where = f"{place}, {conditions.removesuffix('s')}"
+            snippets = (self._compile(_Code(text, where, Kind.GUARD)) for text in texts)
             return tuple(snippet for snippet in snippets if snippet)
 
         conditions = Conditions(key, compiled("preconditions"), compiled("postconditions"), compiled("invariants"))
         if conditions.preconditions or conditions.postconditions or conditions.invariants:
             self.conditions[id(element)] = conditions
 
-    def _add(self, snippets: dict[_Key, Snippet], key: _Key, code: tuple[str | None, str, Kind]) -> None:
-        snippet = self._compile(*code)
+    def _add(self, snippets: dict[_Key, Snippet], key: _Key, code: "_Code") -> None:
+        snippet = self._compile(code)
         if snippet:
             snippets[key] = snippet
 
-    def _compile(self, text: str | None, place: str, kind: Kind) -> Snippet | None:
-        if not text:
+    def _compile(self, code: "_Code") -> Snippet | None:
+        if not code.text:
             return None
+        line = self._loaded.positions.code.get(code.key)
         try:
-            snippet = compile_snippet(text, place, kind, self._functions)
+            snippet = compile_snippet(code.text, code.place, code.kind, self._functions)
         except SyntaxError as error:
-            line = f" (line {error.lineno} of it)" if error.lineno else ""
-            raise SetupError(f"{self._name}: {place}: the code doesn't compile{line}: {error.msg}.") from error
+            where = self._loaded.at(line and error.lineno and line + error.lineno - 1)
+            told = f" (line {error.lineno} of it)" if error.lineno else ""
+            raise SetupError(f"{where}: {code.place}: the code doesn't compile{told}: {error.msg}.") from error
         except (ValueError, RecursionError, MemoryError) as error:
             reason = str(error) or "it is nested too deeply"
-            raise SetupError(f"{self._name}: {place}: the code doesn't compile: {reason}.") from error
+            where = self._loaded.at(line)
+            raise SetupError(f"{where}: {code.place}: the code doesn't compile: {reason}.") from error
+        snippet = replace(snippet, line=line)
         self.snippets.append(snippet)
         return snippet
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A piece of code that is to be compiled; `key` is its own among the positions."""
+
+    text: str | None
+    place: str
+    kind: Kind
+    key: tuple[str | int, ...] = ()
 
 
 def _named_functions(functions: Functions | ModuleType | None) -> Functions:
@@ -261,16 +281,17 @@ def _source(function: Callable[..., Any] | ModuleType) -> str:
         return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(type(function)))}\n"
 
 
-def _findings(chart: Chart, snippets: list[Snippet]) -> Iterator[str]:
-    """Find what would go wrong when the code runs. Each finding says where, what and what to do."""
-    yield from _name_findings(chart)
+def _findings(chart: Chart, snippets: list[Snippet]) -> Iterator[tuple[int | None, str]]:
+    """Find what would go wrong when the code runs: the line, if it is known, where, what, and what to do."""
+    for finding in _name_findings(chart):
+        yield None, finding
     for snippet in snippets:
         for finding in _snippet_findings(chart, snippet):
-            yield f"{snippet.place}: {finding}"
+            yield snippet.line, f"{snippet.place}: {finding}"
     try:
         unique_domains(chart.emitted_domains)
     except ValueError as error:
-        yield str(error)
+        yield None, str(error)
 
 
 def _name_findings(chart: Chart) -> Iterator[str]:

@@ -34,6 +34,10 @@ class LoadedStatechart:
     file: Path | None
     positions: Positions
 
+    def at(self, line: int | None) -> str:
+        """Name a line for error texts: of a file, as editors find it."""
+        return self.name if self.file is None or line is None else f"{self.name}:{line}"
+
 
 def load_statechart(source: str | Path | Statechart, name: str | None) -> LoadedStatechart:
     """Read a statechart from YAML text, a file or sismic's own model.
@@ -49,13 +53,16 @@ def load_statechart(source: str | Path | Statechart, name: str | None) -> Loaded
         name = name or f"statechart {source.name!r}"
         statechart = _validated(source, name)
     else:
-        name = name or (str(source) if isinstance(source, Path) else "statechart")
+        name = str(file) if file else name or "statechart"
         text = _text(source, name)
         statechart = _imported(text, name)
         positions = positions_of(text)
-    for finding in _structural_findings(statechart):
-        raise SetupError(f"{name}: {finding}")
-    return LoadedStatechart(FrozenStatechart(statechart), name, file, positions)
+    if statechart.root is None:
+        raise SetupError(f"{name}: the chart has no root state; give it one.")
+    loaded = LoadedStatechart(FrozenStatechart(statechart), name, file, positions)
+    for state, finding in _structural_findings(statechart):
+        raise SetupError(f"{loaded.at(positions.states.get(state))}: {finding}")
+    return loaded
 
 
 def canonical_text(statechart: Statechart) -> str:
@@ -138,22 +145,20 @@ def _empty_keys(mapping: Mapping[str, Any], place: str, but: tuple[str, ...] = (
             yield f"{place}: {key!r} has no value; give it one or remove the key."
 
 
-def _structural_findings(statechart: Statechart) -> Iterator[str]:
-    if statechart.root is None:
-        yield "the chart has no root state; give it one."
+def _structural_findings(statechart: Statechart) -> Iterator[tuple[str, str]]:
+    """Find what sismic takes and can't run: the state, and what is wrong with it."""
     for name in statechart.states:
         state = statechart.state_for(name)
         if isinstance(state, (ShallowHistoryState, DeepHistoryState)):
-            yield from _history_findings(statechart, state)
+            for finding in _history_findings(statechart, state):
+                yield name, finding
         if isinstance(state, FinalState) and _is_parallel_root(statechart, statechart.parent_for(name)):
             # Sismic leaves the final state and the root, and forgets the other regions.
-            yield f"state {name!r}: a parallel root never ends; wrap it in a compound root."
+            yield name, f"state {name!r}: a parallel root never ends; wrap it in a compound root."
     for transition in statechart.transitions:
         if transition.event and "*" in transition.event:
-            yield (
-                f"state {transition.source!r}: the event {transition.event!r} never matches; "
-                "there are no wildcards: name each event."
-            )
+            text = f"the event {transition.event!r} never matches; there are no wildcards: name each event."
+            yield transition.source, f"state {transition.source!r}: {text}"
 
 
 def _is_parallel_root(statechart: Statechart, name: str | None) -> bool:

@@ -140,7 +140,7 @@ def outline_of(chart: Chart) -> Outline:
         file=chart.file,
         root=chart.statechart.root,
         states=MappingProxyType({name: outliner.state(name) for name in _document_order(chart)}),
-        preamble=outliner.code(chart.preamble, "preamble"),
+        preamble=outliner.code(chart.preamble),
         lines=chart.positions.lines,
     )
 
@@ -195,16 +195,14 @@ class _Outliner:
             children=tuple(_children(chart, name)),
             initial=getattr(state, "initial", None),
             memory=getattr(state, "memory", None),
-            entry=self.code(chart.entries.get(name), name, "on entry"),
-            exit=self.code(chart.exits.get(name), name, "on exit"),
+            entry=self.code(chart.entries.get(name)),
+            exit=self.code(chart.exits.get(name)),
             transitions=tuple(self._transition(name, index, one) for index, one in transitions),
             place=self._place(self._positions.states.get(name)),
         )
 
-    def code(self, snippet: Snippet | None, *key: str | int) -> OutlineCode | None:
-        if snippet is None:
-            return None
-        return OutlineCode(snippet.text, self._place(self._positions.code.get(key)), snippet)
+    def code(self, snippet: Snippet | None) -> OutlineCode | None:
+        return None if snippet is None else OutlineCode(snippet.text, self._place(snippet.line), snippet)
 
     def _transition(self, state: str, index: int, one: Transition) -> OutlineTransition:
         return OutlineTransition(
@@ -212,8 +210,8 @@ class _Outliner:
             target=one.target,
             event=one.event,
             priority=one.priority,
-            guard=self.code(self._chart.guards.get(id(one)), state, index, "guard"),
-            action=self.code(self._chart.actions.get(id(one)), state, index, "action"),
+            guard=self.code(self._chart.guards.get(id(one))),
+            action=self.code(self._chart.actions.get(id(one))),
             place=self._place(self._positions.transitions.get((state, index))),
         )
 

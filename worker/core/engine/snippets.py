@@ -118,9 +118,9 @@ class Kind(StrEnum):
 class Snippet:
     """One piece of chart code.
 
-    `place` tells where it stands, for error texts. `loads` and `stores` are names of the shared namespace; a deleted
-    name counts as stored. `temporaries` are those of `stores` that are gone when the piece ends. `pure` is true
-    if running it can't change a context of JSON values.
+    `place` tells where it stands, for error texts; `line` is that of its first line, if it is known. `loads` and
+    `stores` are names of the shared namespace; a deleted name counts as stored. `temporaries` are those of `stores`
+    that are gone when the piece ends. `pure` is true if running it can't change a context of JSON values.
     """
 
     place: str
@@ -133,6 +133,7 @@ class Snippet:
     temporaries: tuple[str, ...]
     imports: bool
     pure: bool
+    line: int | None = None
 
     def calls(self, name: str) -> Iterator[ast.Call]:
         """Find the calls of a provided function."""

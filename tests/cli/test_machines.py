@@ -1,0 +1,117 @@
+"""`worker machines`: what it prints, and how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.commands import ROOT
+
+MACHINE = """
+from pydantic import BaseModel
+from worker import create_orchestrator_contract, setup_machine
+
+class Empty(BaseModel):
+    pass
+
+contract = create_orchestrator_contract(
+    uri="#/orc/NAME", name="NAME", versions={"1.0.0": {"init": Empty, "complete": Empty}}
+)
+machine = setup_machine(contract=contract.version("1.0.0"), statechart="shop/NAME.yaml")
+"""
+STUCK = """
+statechart:
+  name: stuck
+  root state:
+    name: root
+    initial: waiting
+    states:
+      - name: waiting
+      - name: end
+        type: final
+"""
+BROKEN = STUCK.replace("- name: waiting", "- name: waiting\n        on entry: 'x ='")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    for name, chart in (("stuck", STUCK), ("broken", BROKEN)):
+        (folder / f"{name}.py").write_text(MACHINE.replace("NAME", name))
+        (folder / f"{name}.yaml").write_text(chart)
+    return tmp_path
+
+
+def machines(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worker", "machines", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings},
+        timeout=60,
+    )
+
+
+def test_the_examples_are_listed_and_clean() -> None:
+    listed = machines("list", folder=ROOT)
+    assert listed.returncode == 0, listed.stderr
+    head, *rows = listed.stdout.splitlines()
+    assert head.split() == ["MACHINE", "VERSION", "STATES", "CALLS", "DOMAINS", "FILE"]
+    assert "arvo.orc.order 1.0.0 7 3 default,external machines/order/order.yaml" in [
+        " ".join(row.split()) for row in rows
+    ]
+    checked = machines("check", folder=ROOT)
+    assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout
+    assert checked.stderr == f"{len(rows)} machines checked, 0 findings\n"
+
+
+def test_the_list_as_json_has_a_line_for_each_machine() -> None:
+    rows = [json.loads(line) for line in machines("list", "--json", folder=ROOT).stdout.splitlines()]
+    (order,) = [row for row in rows if row["source"] == "arvo.orc.order"]
+    assert order["services"][0] == {
+        "type": "com.inventory.reserve",
+        "version": "1.0.0",
+        "uri": "#/services/inventory",
+    }
+    assert order["requires_locking"] is True
+    assert "reserving" in order["states"]
+
+
+def test_a_finding_has_its_line_and_a_machine_that_fails_hides_no_other(shop: Path) -> None:
+    done = machines("check", "shop", folder=shop)
+    assert done.returncode == 1, done.stderr
+    broken, *others = done.stdout.splitlines()
+    assert broken.startswith("set-up: shop/broken.yaml:9: state 'waiting', on entry: the code doesn't compile")
+    assert [line.partition(": The")[0].partition(": No")[0] for line in others] == [
+        "shop/stuck.yaml:8: dead-end",
+        "shop/stuck.yaml:9: unreachable-state",
+    ]
+    assert done.stderr == "1 machine checked, 3 findings\n"
+
+
+def test_findings_as_json(shop: Path) -> None:
+    done = machines("check", "--json", folder=shop, WORKER_MACHINES="shop.stuck")
+    assert done.returncode == 1, done.stderr
+    assert next(json.loads(line) for line in done.stdout.splitlines()) == {
+        "rule": "dead-end",
+        "file": "shop/stuck.yaml",
+        "line": 8,
+        "message": "The state 'waiting' can't be left and is not final.",
+        "remedy": "Give it a transition that leaves it, or `type: final`.",
+    }
+
+
+def test_a_package_that_is_not_there_is_a_finding_and_a_wrong_setting_a_fault(tmp_path: Path) -> None:
+    missing = machines("check", "nowhere", folder=tmp_path)
+    assert missing.returncode == 1
+    assert "The package 'nowhere' of WORKER_MACHINES is not found" in missing.stdout
+    wrong = machines("check", folder=tmp_path, WORKER_MACHINE="shop")
+    assert wrong.returncode == 2
+    assert "did you mean WORKER_MACHINES?" in wrong.stderr

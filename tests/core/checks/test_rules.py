@@ -1,0 +1,424 @@
+"""Each rule finds what it is for, on the line that has it, and nothing else.
+
+`# expect: RULE` marks the lines of the charts; what is not marked must not be found.
+"""
+
+import re
+from textwrap import dedent, indent
+
+import pytest
+from pydantic import BaseModel
+
+from tests.core.lab import Anything
+from worker.core.checks import RULES, check_machine
+from worker.core.contracts import create_contract, create_orchestrator_contract
+from worker.core.machines import Machine, setup_machine
+
+EXPECTED = re.compile(r"# expect: ([\w-]+)")
+
+
+class Call(BaseModel):
+    amount: int
+    note: str = ""
+
+
+class Done(BaseModel):
+    result: int
+
+
+pay = create_contract(
+    uri="#/svc/pay",
+    type="com.pay.charge",
+    versions={"1.0.0": {"accepts": Call, "emits": {"evt.pay.success": Anything, "evt.pay.declined": Anything}}},
+)
+own = create_orchestrator_contract(
+    uri="#/orc/shop", name="shop", versions={"1.0.0": {"init": Anything, "complete": Done}}
+)
+
+HANDLED = """\
+- event: evt.pay.success
+  target: end
+- event: evt.pay.declined
+  target: end
+- event: sys.com.pay.charge.error
+  target: end
+"""
+END = """\
+- name: end
+  type: final
+  on entry: complete(result=total)
+"""
+
+
+def machine(states: str, *, initial: str = "a", root: str = "", domains: tuple[str, ...] = ()) -> Machine:
+    head = f"statechart:\n  name: shop\n  preamble: total = 0\n  root state:\n    name: root\n    initial: {initial}\n"
+    text = head + indent(dedent(root), " " * 4) + "    states:\n" + indent(dedent(states), " " * 6)
+    return setup_machine(
+        contract=own.version("1.0.0"), services=[pay.version("1.0.0")], statechart=text, domains=domains
+    )
+
+
+def with_handlers(states: str) -> str:
+    """Put the transitions on all replies where HANDLED stands, and the final state where END stands."""
+    put = {"HANDLED": HANDLED, "END": END}
+    lines = (re.sub(r"\S+$", "", line) if line.strip() in put else line for line in states.splitlines())
+    put_in = zip(lines, states.splitlines(), strict=True)
+    states = "\n".join(
+        indent(put[line.strip()], depth).rstrip() if line.strip() in put else line for depth, line in put_in
+    )
+    # In YAML's own words a line with braces and colons is a block.
+    return re.sub(r"^( *)(on entry|action): (emit\(.*)$", r"\1\2: |\n\1  \3", states, flags=re.MULTILINE)
+
+
+def findings(made: Machine) -> list[tuple[str, int | None]]:
+    return sorted((one.rule, one.place.line) for one in check_machine(made))
+
+
+def expected(made: Machine) -> list[tuple[str, int | None]]:
+    lines = enumerate(made.chart.positions.lines, start=1)
+    # A comment that is alone on its line stands for the next one.
+    marks = ((number + line.lstrip().startswith("#"), line) for number, line in lines)
+    return sorted((rule, number) for number, line in marks for rule in EXPECTED.findall(line))
+
+
+CASES = {
+    "a chart in order": """
+        - name: a
+          on entry: emit("com.pay.charge", {"amount": 1}, domains=["external"])
+          transitions:
+            HANDLED
+        END
+    """,
+    "unreachable states: the top of a branch, and history that is no target": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              target: end
+        - name: b # expect: unreachable-state
+          initial: c
+          states:
+            - name: c
+        - name: d # expect: unreachable-state
+          type: shallow history
+          memory: a
+        END
+    """,
+    "states of regions, entered through one of them, are reachable": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              target: c
+        - name: both
+          parallel states:
+            - name: left
+              initial: b
+              states:
+                - name: b # expect: unreachable-state
+                  transitions:
+                    - event: evt.pay.success
+                      target: c
+                - name: c
+            - name: right
+              initial: d
+              states:
+                - name: d
+          transitions:
+            - guard: active("c") and active("d")
+              target: end
+        END
+    """,
+    "a compound state without an initial one": """
+        - name: a # expect: no-initial-state
+          states:
+            - name: b # expect: unreachable-state
+          transitions:
+            - event: evt.pay.success
+              target: end
+        END
+    """,
+    "a dead end": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              target: b
+            - event: evt.pay.declined
+              target: end
+        - name: b # expect: dead-end
+          transitions:
+            - event: evt.pay.success
+              action: total += 1
+        END
+    """,
+    "a state that regions beside it leave is no dead end": """
+        - name: a
+          parallel states:
+            - name: b
+            - name: c
+              transitions:
+                - event: evt.pay.success
+                  target: end
+        END
+    """,
+    "no way to an end": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              target: b
+            - event: evt.pay.declined
+              target: end
+        - name: b # expect: no-way-to-end
+          transitions:
+            - event: evt.pay.success
+              target: c
+        - name: c # expect: no-way-to-end
+          transitions:
+            - event: evt.pay.success
+              target: b
+        END
+    """,
+    "an eventless loop": """
+        - name: a
+          transitions:
+            - target: b # expect: eventless-loop
+        - name: b
+          transitions:
+            - target: a
+            - event: evt.pay.success
+              target: end
+        END
+    """,
+    "an eventless transition without target or guard": """
+        - name: a
+          transitions:
+            - action: total += 1 # expect: eventless-loop
+            - event: evt.pay.success
+              target: end
+        END
+    """,
+    "eventless transitions that a guard or an end stops": """
+        - name: a
+          transitions:
+            - guard: total < 3
+              action: total += 1
+            - guard: total >= 3
+              target: b
+        - name: b
+          transitions:
+            - target: end
+        END
+    """,
+    "transitions that clash": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              target: end
+            - event: evt.pay.success # expect: ambiguous-transitions
+              action: total += 1
+            - event: evt.pay.declined
+              guard: total
+              target: end
+            - event: evt.pay.declined # expect: ambiguous-transitions
+              target: end
+            - event: sys.com.pay.charge.error
+              guard: total
+              target: end
+            - event: sys.com.pay.charge.error
+              guard: not total
+              target: end
+        END
+    """,
+    "a transition in another's shadow": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              priority: high
+              target: end
+            - event: evt.pay.success # expect: shadowed-transition
+              guard: total
+              target: end
+            - event: evt.pay.declined
+              priority: high
+              guard: total
+              target: end
+            - event: evt.pay.declined
+              target: end
+        END
+    """,
+    "replies that no state takes": """
+        - name: a
+          on entry: |
+            total = 1
+            emit("com.pay.charge", {"amount": 1}) # expect: unhandled-reply # expect: unhandled-system-error
+          transitions:
+            - event: evt.pay.success
+              target: end
+        END
+    """,
+    "replies that only an earlier state takes": """
+        - name: a
+          transitions:
+            HANDLED
+            - event: evt.pay.success
+              priority: high
+              guard: total
+              target: b
+              action: |
+                # expect: unhandled-reply # expect: unhandled-reply # expect: unhandled-system-error
+                emit("com.pay.charge", {"amount": 1})
+        - name: b
+          transitions:
+            - guard: total > 3
+              target: end
+        END
+    """,
+    "events that nobody sends": """
+        - name: a
+          on entry: send("evt.internal.note")
+          transitions:
+            - event: evt.internal.note
+              action: total += 1
+            - event: evt.pay.sucess # expect: unknown-event
+              target: end
+            - event: arvo.orc.shop # expect: unknown-event
+              target: end
+        END
+    """,
+    "events that may be sent under any name": """
+        - name: a
+          on entry: send(init["name"])
+          transitions:
+            - event: evt.any.thing
+              target: end
+        END
+    """,
+    "emitted types that no contract accepts": """
+        - name: a
+          on entry: |
+            emit("com.pay.charge" if total else "com.pay.charged", {"amount": 1}) # expect: unaccepted-emission
+            emit(init["type"], {})
+          transitions:
+            HANDLED
+        END
+    """,
+    "data without a required field": """
+        - name: a
+          on entry: |
+            emit("com.pay.charge", {"note": "x"}) # expect: incomplete-data
+            emit("com.pay.charge", {**init})
+            emit("com.pay.charge", dict(note="x"))
+          transitions:
+            HANDLED
+        END
+    """,
+    "a completion without a required field": """
+        - name: a
+          transitions:
+            - event: evt.pay.success
+              target: end
+              action: complete(total=total) # expect: incomplete-completion
+            - event: evt.pay.declined
+              target: end
+              action: complete(**init)
+        - name: end
+          type: final
+    """,
+    "domains that are put together": """
+        - name: a
+          on entry: emit("com.pay.charge", {"amount": 1}, domains=[init["domain"]]) # expect: undeclared-domain
+          transitions:
+            HANDLED
+        END
+    """,
+    "names that nothing defines": """
+        - name: a
+          on entry: |
+            _twice = [one * 2 for one in range(total)]
+            total = len(_twice) + totals # expect: undefined-name
+          transitions:
+            - event: evt.pay.success
+              guard: event.data["amount"] > limit # expect: undefined-name
+              target: end
+        END
+    """,
+    "sets that are gone through": """
+        - name: a
+          on entry: |
+            _names = list({"b", "a"}) # expect: unordered-set
+            _names = sorted({"b", "a"}) + [len(set(_names))]
+            _names = [name for name in set(init["names"])] # expect: unordered-set
+            _names = sorted(name for name in set(init["names"]))
+            _names = ",".join({"b", "a"}) # expect: unordered-set
+            for _name in {"b", "a"}: # expect: unordered-set
+              total += 1
+            _names = {name for name in {"b", "a"}}
+          transitions:
+            - event: evt.pay.success
+              guard: any(name in init for name in {"a", "b"})
+              target: end
+        END
+    """,
+    "findings that comments switch off": """
+        - name: a
+          # The service never fails, and declines by a call.
+          # check: ignore unhandled-system-error: it never fails
+          # check: ignore unhandled-reply: it declines by a call
+          on entry: emit("com.pay.charge", {"amount": 1})
+          transitions:
+            - event: evt.pay.success
+              target: end
+            - event: evt.pay.late # check: ignore unknown-event: comes with the next version
+              target: end
+        END
+    """,
+    "comments that are wrong": """
+        - name: a
+          transitions:
+            - event: evt.pay.success # check: ignore unknown-event: it is known # expect: bad-ignore
+              target: end
+            - event: evt.pay.late # check: ignore unknown-event # expect: bad-ignore # expect: unknown-event
+              target: end
+            - event: evt.pay.later # check: ignore unknown-evnt: why # expect: bad-ignore # expect: unknown-event
+              target: end
+        END
+    """,
+}
+
+
+@pytest.mark.parametrize("states", CASES.values(), ids=CASES.keys())
+def test_finds_what_is_marked_and_nothing_else(states: str) -> None:
+    made = machine(with_handlers(dedent(states)))
+    assert findings(made) == expected(made)
+
+
+def test_every_rule_has_a_case() -> None:
+    marked = {rule for states in CASES.values() for rule in EXPECTED.findall(states)}
+    assert set(RULES) - marked == {"set-up"}
+
+
+def test_a_chart_without_a_final_state_never_completes() -> None:
+    made = machine("- name: a\n  transitions:\n    - event: evt.pay.success\n      target: a\n")
+    rules = [rule for rule, _ in findings(made)]
+    assert rules == ["incomplete-completion", "no-way-to-end"]
+
+
+def test_a_comment_at_the_top_stands_for_the_whole_chart() -> None:
+    made = machine("- name: a\n- name: end\n  type: final\n")
+    text = "# A sketch.\n# check: ignore dead-end: a sketch\n\n" + "\n".join(made.chart.positions.lines)
+    assert ("dead-end", 8) in findings(made)
+    made = setup_machine(contract=own.version("1.0.0"), statechart=text)
+    assert [rule for rule, _ in findings(made)] == ["incomplete-completion", "unreachable-state"]
+
+
+def test_declared_domains_may_be_put_together() -> None:
+    states = with_handlers(dedent(CASES["domains that are put together"]))
+    assert findings(machine(states, domains=("priority",))) == []
+
+
+def test_a_finding_says_where_what_and_what_to_do() -> None:
+    (finding,) = check_machine(
+        machine(with_handlers(dedent(CASES["names that nothing defines"])).replace(" + totals", ""))
+    )
+    assert str(finding) == (
+        "15: undefined-name: Nothing defines 'limit'. "
+        "Name it in the preamble, write a function beside the chart, or correct it."
+    )
