@@ -11,8 +11,15 @@ from worker.core.digests import content_digest
 from worker.core.events import Event, create_event
 from worker.core.instances import Instance
 from worker.core.machines import Machine, setup_machine
+from worker.core.outcomes import DomainedEvent
 from worker.core.subjects import root_subject
-from worker.orchestrator import MachineMemory, Orchestrator, SimpleMachineMemory, create_orchestrator
+from worker.orchestrator import (
+    ConsumedEvent,
+    MachineMemory,
+    Orchestrator,
+    SimpleMachineMemory,
+    create_orchestrator,
+)
 
 COUNT = "arvo.orc.count"
 USER = "com.test.user"
@@ -165,14 +172,23 @@ class OnceMemory(RecordingMemory):
 
     def __init__(self, **faults: BaseException) -> None:
         super().__init__(**faults)
-        self._consumed: dict[tuple[str, str, str], bytes] = {}
+        self._consumed: dict[tuple[str, str, str], ConsumedEvent] = {}
 
-    def seen(self, event: Event) -> bytes | None:
+    def seen(self, event: Event) -> ConsumedEvent | None:
         self._begin("seen")
         return self._consumed.get((event.subject, event.source, event.id))
 
-    def consumed(self, event: Event, instance: Instance | None, previous: Instance | None) -> None:
+    def consumed(
+        self,
+        event: Event,
+        emitted: Sequence[DomainedEvent],
+        instance: Instance | None,
+        previous: Instance | None,
+    ) -> None:
         self._begin("consumed")
-        self._consumed[event.subject, event.source, event.id] = content_digest(event)
+        self._consumed[event.subject, event.source, event.id] = ConsumedEvent(content_digest(event), tuple(emitted))
         if instance is not None:
             SimpleMachineMemory.write(self, event.subject, instance, previous)
+
+    def forget(self) -> None:
+        self._consumed.clear()

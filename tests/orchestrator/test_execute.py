@@ -34,6 +34,7 @@ from worker.core.errors import (
 )
 from worker.core.events import Event
 from worker.core.instances import Status
+from worker.core.outcomes import Duplicate
 from worker.core.registry import Registry
 from worker.orchestrator import ExecutionResult, Orchestrator, SimpleMachineMemory, create_orchestrator
 
@@ -261,15 +262,36 @@ def test_an_interrupt_frees_the_lock_and_goes_on_up() -> None:
 
 
 class TestADeduplicatingMemory:
-    def test_drops_what_was_consumed(self) -> None:
+    def test_gives_the_first_result_again_and_runs_no_step(self) -> None:
+        memory = OnceMemory()
+        orchestrator = counting(memory)
+        first = orchestrator.execute(start())
+        second = orchestrator.execute(added(3))
+        orchestrator.execute(added(4, "e-3"))
+        memory.taken()
+        assert orchestrator.execute(added(3)) == second
+        assert types(second) == ["com.add.call", "com.trace.log"]
+        assert memory.taken() == ["read", "seen"]
+        assert count_of(memory) == 7
+        assert orchestrator.execute(start()) == first
+        assert orchestrator.outcome(start()) == Duplicate(memory.seen(start()).emitted)  # type: ignore[union-attr]
+
+    def test_gives_a_result_again_after_the_instance_ended(self) -> None:
+        orchestrator = counting(OnceMemory())
+        orchestrator.execute(start())
+        (done,) = orchestrator.execute(added(0)).events
+        assert orchestrator.execute(added(0)).events == (done,)
+        assert orchestrator.execute(added(0, "e-3")) == NOTHING
+
+    def test_what_it_forgot_is_run_again_but_for_the_init_event(self) -> None:
         memory = OnceMemory()
         orchestrator = counting(memory)
         orchestrator.execute(start())
         orchestrator.execute(added(3))
-        memory.taken()
-        assert orchestrator.execute(added(3)) == NOTHING
-        assert memory.taken() == ["read", "seen"]
-        assert count_of(memory) == 3
+        memory.forget()
+        assert orchestrator.execute(start()) == NOTHING
+        orchestrator.execute(added(3))
+        assert count_of(memory) == 6
 
     def test_without_one_a_reply_counts_twice(self) -> None:
         memory = SimpleMachineMemory()
@@ -284,10 +306,11 @@ class TestADeduplicatingMemory:
         orchestrator = counting(memory)
         orchestrator.execute(start())
         before = memory.read(SUBJECT)
-        orchestrator.execute(event)
+        first = orchestrator.execute(event)
         assert memory.taken()[-1] == "consumed"
         assert memory.read(SUBJECT) is before
-        assert orchestrator.execute(event) == NOTHING
+        assert orchestrator.execute(event) == first
+        assert memory.taken()[-1] == "seen"
 
     @pytest.mark.parametrize("event", [added(), start(subject=subject_of(version="3.0.0"))])
     def test_does_not_take_for_consumed_what_was_refused(self, event: Event) -> None:

@@ -74,6 +74,7 @@ class HalfMemory:
     [
         ({"memory": SimpleMachineMemory}, "The memory is the class SimpleMachineMemory; give an instance of it."),
         ({"memory": HalfMemory()}, "The memory, a HalfMemory, lacks write, unlock; see MachineMemory"),
+        ({"memory": LacksConsumed()}, "The memory, a LacksConsumed, has seen but lacks consumed: it would not dedup"),
         ({"memory": None}, "The memory, a NoneType, lacks read, write, lock, unlock"),
         ({"executionunits": float("nan")}, "executionunits must be a finite number, received nan"),
         ({"executionunits": "1"}, "executionunits must be a finite number, received '1'"),

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.vectors import (
+    broker_vectors,
     contract_vectors,
     e2e_vectors,
     event_vectors,
-    fact_vectors,
+    otel_vectors,
     scenario_vectors,
     setup_vectors,
     subject_vectors,
@@ -29,8 +30,8 @@ FORMATS: dict[str, Callable[[dict[str, Any]], Iterator[Case]]] = {
     "arvo-orchestrator-scenario/1": scenario_vectors.cases,
     "arvo-broker-trace/1": e2e_vectors.cases,
     "arvo-setup/1": setup_vectors.cases,
-    "arvo-broker-facts/1": fact_vectors.broker_cases,
-    "arvo-otel/1": fact_vectors.otel_cases,
+    "arvo-broker-facts/1": broker_vectors.cases,
+    "arvo-otel/1": otel_vectors.cases,
 }
 
 

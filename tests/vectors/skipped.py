@@ -10,8 +10,6 @@ _NO_SUCH_SETUP = "no counterpart: a chart is given its functions, and has no oth
 _NO_INVOKE = "no counterpart: sismic charts invoke nothing"
 _NAME_IS_NO_KEY = "a defect of the reference: a name is taken for the keyword"
 _NO_REGIONS = "no counterpart: in sismic a state without regions is a basic state, never a parallel one"
-_NO_BROKER = "no counterpart: the reference's in-process broker is no part of the worker"
-_NO_SPANS = "no counterpart until executions make spans"
 _COERCED = "JavaScript turns what is no text into a text; here a source is a text or the event is invalid"
 _UTC_ONLY = "the worker writes times in UTC only; peers' offsets are read"
 _LOCAL_DIGITS = "a defect of the reference: local digits labelled +00:00"
@@ -37,8 +35,6 @@ SKIPPED_FILES: dict[str, str] = {
     "scenario-validation-input-defaults-not-applied.json": (
         "documented otherwise: the machine sees the defaults of its contract, and so the expression is false"
     ),
-    "broker.json": _NO_BROKER,
-    "otel.json": _NO_SPANS,
 }
 
 SKIPPED: dict[tuple[str, str, str], str] = {
@@ -68,6 +64,11 @@ SKIPPED: dict[tuple[str, str, str], str] = {
         for zone in _OTHER_ZONES
         for offset in ("offset0", *_OFFSETS)
     },
+    (
+        "broker.json",
+        "facts",
+        "assertUnique only complains from the THIRD subscriber on (size > 1 is tested before adding)",
+    ): "a defect of the reference: the second subscriber of a topic is refused here",
     ("setup.json", "machine", "parallel with empty states: lock"): _NO_REGIONS,
     ("setup.json", "machine", "setup with actors"): _NO_SUCH_SETUP,
     ("setup.json", "machine", "setup with empty actors object"): _NO_SUCH_SETUP,

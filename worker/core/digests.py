@@ -26,10 +26,14 @@ def lock_key(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def event_digest(event: Event) -> bytes:
+    """Give the SHA-256 of subject, source and id, 32 bytes: duplicates share it."""
+    return hashlib.sha256(dumps([event.subject, event.source, event.id])).digest()
+
+
 def event_key(event: Event) -> int:
-    """Give the key that duplicates share: eight bytes of the SHA-256 of subject, source and id, signed."""
-    digest = hashlib.sha256(dumps([event.subject, event.source, event.id])).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+    """Give the key that the journal indexes duplicates by: the first eight bytes of their digest, signed."""
+    return int.from_bytes(event_digest(event)[:8], "big", signed=True)
 
 
 def content_digest(event: Event) -> bytes:
@@ -61,6 +65,10 @@ class DerivedIds:
     def error(self) -> str:
         """Name the system error event."""
         return self._id("error")
+
+    def request(self) -> str:
+        """Name the event as a request: what a service tells its side effects by."""
+        return self._id("request")
 
     @property
     def new_id(self) -> Callable[[], str]:

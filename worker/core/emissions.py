@@ -3,20 +3,21 @@
 Source: the emission rules of arvo-xstate's ArvoOrchestrator, but in order of execution.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.core.contracts import ContractVersion
 from worker.core.digests import DerivedIds
 from worker.core.domains import DEFAULT_DOMAIN
-from worker.core.engine.api import Emission
+from worker.core.engine.api import Emission, StepResult
 from worker.core.errors import ExecutionFailure, InvalidDataError, InvalidEventError, InvalidSubjectError
 from worker.core.events import ARVO_CONTENT_TYPE, Event, create_event
 from worker.core.machines import Machine, MachineOutput
 from worker.core.outcomes import DomainedEvent
 from worker.core.subjects import SubjectContent, child_subject, root_subject
 from worker.core.times import to_event_time
+from worker.core.traces import TraceHeaders
 from worker.core.uris import is_encoded_uri
 
 
@@ -31,15 +32,19 @@ class Cause:
     executionunits: float | None
     ids: DerivedIds
     now: int
+    trace: TraceHeaders
 
 
-def emitted_events(cause: Cause, emissions: tuple[Emission, ...]) -> tuple[DomainedEvent, ...]:
-    """Turn raw emissions into events, in their order. Raises: ExecutionFailure."""
-    return tuple(_emitted(cause, emission, ordinal) for ordinal, emission in enumerate(emissions))
+def emitted_events(cause: Cause, result: StepResult) -> Iterator[DomainedEvent]:
+    """Make events of raw emissions, in their order; the completion is the last. Raises: ExecutionFailure."""
+    for ordinal, emission in enumerate(result.emissions):
+        yield _emitted(cause, emission, ordinal)
+    if result.done:
+        yield _completion(cause, result.snapshot.output, len(result.emissions))
 
 
-def completion_event(cause: Cause, output: Mapping[str, Any] | None, ordinal: int) -> DomainedEvent:
-    """Make the completion of an instance, addressed to whoever started it. Raises: ExecutionFailure."""
+def _completion(cause: Cause, output: Mapping[str, Any] | None, ordinal: int) -> DomainedEvent:
+    """Make the completion of an instance, addressed to whoever started it."""
     receiver = cause.subject.meta.get("redirectto")
     complete_type = cause.machine.contract.complete_type
     assert complete_type is not None, "a machine's contract is an orchestrator's"
@@ -106,8 +111,8 @@ def _common(cause: Cause) -> dict[str, Any]:
         "datacontenttype": ARVO_CONTENT_TYPE,
         "time": to_event_time(cause.now),
         "parentid": cause.event.id,
-        "traceparent": cause.event.traceparent,
-        "tracestate": cause.event.tracestate,
+        "traceparent": cause.trace.traceparent,
+        "tracestate": cause.trace.tracestate,
     }
 
 

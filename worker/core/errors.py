@@ -7,6 +7,7 @@ WorkerError
 ├── InvalidDataError         data does not fit its schema; the step decides what follows
 ├── ExecutionFailure         a machine failed within a step: a system error event
 ├── ConfigViolation          a library call met no machine or no contract for the event
+├── StaleWriteError          a memory holds something else than what the execution read; retried
 └── ArvoTransactionError     the infrastructure can't keep its promises: retried, never an event
 """
 
@@ -58,6 +59,10 @@ class ExecutionFailure(WorkerError):
 
 class ConfigViolation(WorkerError):
     """No machine, or no contract of the machine, is there for the event."""
+
+
+class StaleWriteError(WorkerError):
+    """What an execution would write rests on what the memory no longer holds: another one came between."""
 
 
 class TransactionCause(StrEnum):

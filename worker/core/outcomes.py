@@ -67,7 +67,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The event was consumed before."""
+    """The event was consumed before; `emitted` is what it emitted then, where that is kept for whoever asks again."""
+
+    emitted: tuple[DomainedEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@
 The checks stand in the order in which they decide; the first that fails gives the outcome.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
-from worker.core.contracts import WILDCARD_VERSION, ContractVersion, parse_dataschema
+from worker.core.contracts import ContractVersion
+from worker.core.dataschemas import dataschema_fault
 from worker.core.digests import DerivedIds, content_digest
-from worker.core.emissions import Cause, completion_event, emitted_events, system_error_event
+from worker.core.emissions import Cause, emitted_events, system_error_event
 from worker.core.engine.api import StepInput, StepResult
 from worker.core.errors import ExecutionFailure, InvalidDataError
 from worker.core.events import Event
@@ -20,6 +21,7 @@ from worker.core.outcomes import (
     Advanced,
     DeadLettered,
     DeadLetterReason,
+    DomainedEvent,
     Duplicate,
     Failed,
     Ignored,
@@ -27,17 +29,19 @@ from worker.core.outcomes import (
     Outcome,
     Unexpected,
 )
-from worker.core.registry import Hosted, Registry
+from worker.core.progress import Emitted, Emitting, Executing, Failing, Progress, Resolving, Validating
+from worker.core.registry import Hosted, MachineRegistry
 from worker.core.subjects import SubjectContent
 from worker.core.texts import clean_text
 from worker.core.times import to_datetime
+from worker.core.traces import TraceHeaders
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """What all steps of one orchestrator share."""
 
-    registry: Registry
+    registry: MachineRegistry
     executionunits: float | None = None
     error_stacks: bool = False
     bounds: Bounds = DEFAULT_BOUNDS
@@ -49,6 +53,7 @@ class StepRequest:
 
     `seen` is the content digest of an event consumed earlier under the same subject, source and id.
     `now` is in milliseconds since the epoch (`worker.core.times.step_time`).
+    `trace` is what emitted events carry; none: the event's own headers.
     """
 
     event: Event
@@ -56,24 +61,38 @@ class StepRequest:
     instance: Instance | None
     seen: bytes | None
     now: int
+    trace: TraceHeaders | None = None
 
 
 def run_step(host: Host, request: StepRequest) -> Outcome:
     """Run one event against one instance and tell what came of it."""
+    progress = watch_step(host, request)
+    while True:
+        try:
+            next(progress)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+def watch_step(host: Host, request: StepRequest) -> Generator[Progress, None, Outcome]:
+    """Run one event as `run_step` does, stopping wherever something begins or was made; return the outcome."""
     early = _decided_without_machine(host.registry, request)
     if early is not None:
         return early
+    yield Resolving()
     version = request.instance.version if request.instance else request.subject.version
     hosted = host.registry.resolve(request.subject.name, version)
     if hosted is None:
         return _no_machine(request.subject.name, version)
+    yield Validating(hosted.machine)
     accepted = hosted.machine.inputs.get(request.event.type)
     if accepted is None:
-        return _no_contract(host.registry, request.event)
-    return _run(host, hosted, accepted, request)
+        return no_contract(host.registry, request.event)
+    return (yield from _run(host, hosted, accepted, request))
 
 
-def _decided_without_machine(registry: Registry, request: StepRequest) -> Outcome | None:
+def _decided_without_machine(registry: MachineRegistry, request: StepRequest) -> Outcome | None:
     event, instance = request.event, request.instance
     if not registry.hosts(request.subject.name):
         return Ignored(IgnoredReason.NOT_HOSTED)
@@ -89,6 +108,14 @@ def _decided_without_machine(registry: Registry, request: StepRequest) -> Outcom
     return None
 
 
+def no_contract(registry: MachineRegistry, event: Event) -> DeadLettered | Ignored:
+    """Say what becomes of an event that no contract of its machine emits: it may be meant for somebody else."""
+    if event.to is not None and not registry.hosts(event.to):
+        return Ignored(IgnoredReason.FOREIGN)
+    text = "Contract validation failed - Event does not match any registered contract schemas in the machine"
+    return DeadLettered(DeadLetterReason.NO_CONTRACT, "ConfigViolation", f"{text} (type {event.type!r})")
+
+
 def failed_step(host: Host, request: StepRequest, failure: ExecutionFailure) -> Failed:
     """Make of a step a failed one, for a reason found after it: what it emitted can't be published, say.
 
@@ -100,20 +127,31 @@ def failed_step(host: Host, request: StepRequest, failure: ExecutionFailure) -> 
     return _failed(host, _cause(host, hosted, request, None), request, failure)
 
 
-def _run(host: Host, hosted: Hosted, accepted: MachineInput, request: StepRequest) -> Outcome:
+def _run(
+    host: Host, hosted: Hosted, accepted: MachineInput, request: StepRequest
+) -> Generator[Progress, None, Outcome]:
     data: Mapping[str, Any] | None = None
     try:
         data = _accepted_data(accepted, request)
         cause = _cause(host, hosted, request, data)
+        yield Executing(hosted.machine)
         result = _run_program(host, hosted, request, cause.ids, data)
         if not result.expected and request.instance is not None:
             return Unexpected(request.instance, hosted.program.expected(request.instance.snapshot))
-        emitted = emitted_events(cause, result.emissions)
-        if result.done:
-            emitted += (completion_event(cause, result.snapshot.output, len(emitted)),)
+        emitted = yield from _emit(cause, result)
         return Advanced(request.instance, _next_instance(request, hosted, cause, result), emitted)
     except ExecutionFailure as failure:
+        yield Failing(hosted.machine, failure)
         return _failed(host, _cause(host, hosted, request, data), request, failure)
+
+
+def _emit(cause: Cause, result: StepResult) -> Generator[Progress, None, tuple[DomainedEvent, ...]]:
+    yield Emitting()
+    emitted = []
+    for one in emitted_events(cause, result):
+        emitted.append(one)
+        yield Emitted(one.event)
+    return tuple(emitted)
 
 
 def _run_program(
@@ -143,16 +181,10 @@ def _accepted_data(accepted: MachineInput, request: StepRequest) -> Mapping[str,
 
 
 def _check_dataschema(contract: ContractVersion, request: StepRequest) -> None:
-    event = request.event
-    named = parse_dataschema(event.dataschema) if event.dataschema else None
-    role = "self" if event.type == request.subject.name else "service"
-    against = f"does not match Event(dataschema='{event.dataschema}', type='{event.type}')"
-    if named and named[0] != contract.uri:
-        ours = f"{role} Contract(uri='{contract.uri}', type='{contract.type}')"
-        raise _contract_violation(f"Contract URI mismatch: {ours} {against}")
-    if named and named[1] not in (contract.version, WILDCARD_VERSION):
-        ours = f"{role} Contract(version='{contract.version}', type='{contract.type}', uri={contract.uri})"
-        raise _contract_violation(f"Contract version mismatch: {ours} {against}")
+    role = "self" if request.event.type == request.subject.name else "service"
+    fault = dataschema_fault(contract, request.event, role)
+    if fault is not None:
+        raise _contract_violation(fault)
 
 
 def _contract_violation(text: str) -> ExecutionFailure:
@@ -179,6 +211,7 @@ def _cause(host: Host, hosted: Hosted, request: StepRequest, data: Mapping[str, 
         executionunits=units,
         ids=DerivedIds(request.event),
         now=request.now,
+        trace=request.trace or TraceHeaders.of(request.event),
     )
 
 
@@ -229,10 +262,3 @@ def _no_machine(source: str, version: str) -> DeadLettered:
         f"name='{source}' and version='{version}'. Deploy that version or correct the subject."
     )
     return DeadLettered(DeadLetterReason.NO_MACHINE, "ConfigViolation", text)
-
-
-def _no_contract(registry: Registry, event: Event) -> Outcome:
-    if event.to is not None and not registry.hosts(event.to):
-        return Ignored(IgnoredReason.FOREIGN)
-    text = "Contract validation failed - Event does not match any registered contract schemas in the machine"
-    return DeadLettered(DeadLetterReason.NO_CONTRACT, "ConfigViolation", f"{text} (type {event.type!r})")

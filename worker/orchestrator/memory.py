@@ -1,10 +1,17 @@
 """Where the library keeps instances: what it asks of a memory, and the memory within one process."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
+from worker.core.errors import SetupError
 from worker.core.events import Event
 from worker.core.instances import Instance
+from worker.core.outcomes import DomainedEvent
+
+_MEMORY_METHODS: Final = ("read", "write", "lock", "unlock")
+_DEDUPLICATION_METHODS: Final = ("seen", "consumed")
 
 
 @runtime_checkable
@@ -13,50 +20,88 @@ class MachineMemory(Protocol):
 
     All methods may block. Whatever one raises halts the execution as an `ArvoTransactionError`, and the same event
     may then be executed again. A memory that several orchestrators or processes share keeps its promises among all.
+    Subjects do not know each other. Of one subject, an execution calls `lock` (where a machine needs it), `read`,
+    `write` (at most once, if the step changed something) and `unlock`, in this order and on one thread.
+
+    `worker.testing.memories` has a suite that holds a memory against what is promised here.
     """
 
     def read(self, subject: str) -> Instance | None:
-        """Give the instance as it was last written, equal in all parts; nothing if it never was."""
+        """Give the instance as it was last written, equal in all parts; nothing if it never was.
+
+        Numbers are what they were, 1 and 1.0 apart; the order of keys within an object is of no account.
+        """
         ...
 
     def write(self, subject: str, instance: Instance, previous: Instance | None) -> None:
         """Keep the instance, wholly or, if this raises, not at all; what is kept is read from then on.
 
-        `previous` is what this execution read. A memory may raise if that is no longer what it holds: another
-        execution came between, and its step would be lost.
+        `previous` is what this execution read. A memory may raise if that is no longer what it holds, best a
+        `StaleWriteError`: another execution came between, and its step would be lost. It can tell by the revision,
+        which every step raises. A memory that does not look leaves races to its lock, and to whoever executes the
+        events of one instance at the same time though no machine asks for the lock.
         """
         ...
 
     def lock(self, subject: str) -> bool:
         """Take the subject's lock, or tell by false that another has it; wait for a bounded time at most.
 
-        The lock is not re-entrant. A memory that outlives its process must free the locks of one that died.
+        The lock is not re-entrant: who has it gets it no second time. It is held until `unlock` at the longest; a
+        memory may free it together with a `write` of the subject, since the step is done then. A memory that outlives
+        its process must free the locks of one that died.
         """
         ...
 
     def unlock(self, subject: str) -> bool:
-        """Free the subject's lock, and tell whether it is free now; one that nobody has is.
+        """Free the lock that this thread took, and tell whether it is free now; one that nobody has is.
 
-        Called once after each `lock` that gave true. What it raises is logged, and changes no result.
+        Called once after each `lock` that gave true, by the thread that took it. A lock that was taken through another
+        memory object stays. What it raises is logged, and changes no result.
         """
         ...
 
 
-@runtime_checkable
-class DeduplicatingMemory(MachineMemory, Protocol):
-    """Know also which events were consumed, by subject, source and id; one that comes again then does nothing.
+@dataclass(frozen=True, slots=True)
+class ConsumedEvent:
+    """What a memory keeps of one consumed event.
 
-    Its result is empty: whoever executes must have published the first result, or the events in it are lost.
+    `content_digest` is that of `worker.core.digests`, 16 bytes. `emitted` is what the event emitted, in order of
+    emission; it is what an execution of the same event gives again.
     """
 
-    def seen(self, event: Event) -> bytes | None:
-        """Give the digest (`content_digest`) of the event consumed under this one's subject, source and id."""
+    content_digest: bytes
+    emitted: tuple[DomainedEvent, ...]
+
+
+@runtime_checkable
+class DeduplicatingMemory(MachineMemory, Protocol):
+    """Know also which events were consumed, by subject, source and id, and what each emitted.
+
+    An event that comes again runs no step: its execution gives the first one's events again, the same in all parts.
+    So whoever dies between an execution and the publishing of its events executes the event again, and has lost none.
+    """
+
+    def seen(self, event: Event) -> ConsumedEvent | None:
+        """Give what is kept under this event's subject, source and id, whatever this one's content; or nothing.
+
+        The emitted events are equal in all parts to those that were kept, in the same order. Another subject, source
+        or id is another event.
+        """
         ...
 
-    def consumed(self, event: Event, instance: Instance | None, previous: Instance | None) -> None:
-        """Remember that the event is consumed and, if there is an instance, `write` it: both, or neither.
+    def consumed(
+        self,
+        event: Event,
+        emitted: Sequence[DomainedEvent],
+        instance: Instance | None,
+        previous: Instance | None,
+    ) -> None:
+        """Keep that the event is consumed, what it emitted and, if there is an instance, `write` it: all, or nothing.
 
-        Called in place of `write`, and without an instance where the step left it as it was.
+        Called in place of `write`; without an instance where the step left it as it was. Must raise, best a
+        `StaleWriteError`, if something is kept under the event's subject, source and id already: another execution of
+        it came first, and its events are the ones to give. What is kept may be forgotten after a time that the memory
+        names: an event that comes again later than that is run again.
         """
         ...
 
@@ -111,6 +156,23 @@ class SimpleMachineMemory:
             else:
                 self._instances.pop(subject, None)
                 self._locked.discard(subject)
+
+
+def check_memory(memory: object) -> None:
+    """Refuse what has not the methods of a memory. Raises: SetupError."""
+    if isinstance(memory, type):
+        raise SetupError(f"The memory is the class {memory.__name__}; give an instance of it.")
+    missing = [name for name in _MEMORY_METHODS if not callable(getattr(memory, name, None))]
+    if missing:
+        lacking = f"The memory, a {type(memory).__name__}, lacks {', '.join(missing)}"
+        raise SetupError(f"{lacking}; see MachineMemory for what each promises.")
+    having = [name for name in _DEDUPLICATION_METHODS if callable(getattr(memory, name, None))]
+    if len(having) == 1:
+        (lacking,) = set(_DEDUPLICATION_METHODS) - set(having)
+        raise SetupError(
+            f"The memory, a {type(memory).__name__}, has {having[0]} but lacks {lacking}: it would not deduplicate. "
+            "Give it both or neither; see DeduplicatingMemory for what each promises."
+        )
 
 
 def _require_subject(subject: str, operation: str) -> None:

@@ -27,6 +27,7 @@ from worker.core.outcomes import (
     Advanced,
     DeadLettered,
     DeadLetterReason,
+    DomainedEvent,
     Duplicate,
     Failed,
     Ignored,
@@ -34,16 +35,15 @@ from worker.core.outcomes import (
     Outcome,
     Unexpected,
 )
-from worker.core.registry import Registry
-from worker.core.step import Host, StepRequest, run_step
+from worker.core.registry import MachineRegistry, Registry, RegistryOnEngine, check_engine, check_registry
+from worker.core.step import Host, StepRequest
 from worker.core.subjects import SubjectContent, decode_subject
 from worker.core.times import step_time
-from worker.orchestrator.memory import DeduplicatingMemory, MachineMemory
+from worker.orchestrator.memory import DeduplicatingMemory, MachineMemory, check_memory
 from worker.orchestrator.results import ExecutionResult
+from worker.tracing import ExecutionTrace, InheritFrom, trace_execution
 
 _LOG: Final = logging.getLogger(__name__)
-
-_MEMORY_METHODS: Final = ("read", "write", "lock", "unlock")
 
 _LOCK_UNACQUIRED: Final = (
     "Lock acquisition denied - Unable to obtain exclusive access to event processing. "
@@ -61,9 +61,6 @@ def create_orchestrator(
     *, machines: Sequence[Machine], memory: MachineMemory, executionunits: float | None = None
 ) -> "Orchestrator":
     """Make an orchestrator of the versions of one machine, run by sismic. Raises: SetupError."""
-    for machine in machines or ():
-        if not isinstance(machine, Machine):
-            raise SetupError(f"An orchestrator runs machines, not a {type(machine).__name__}; use setup_machine.")
     return Orchestrator(registry=Registry(machines, SismicEngine()), memory=memory, executionunits=executionunits)
 
 
@@ -77,7 +74,7 @@ class Orchestrator:
     def __init__(  # noqa: PLR0913  # Named arguments are how an orchestrator reads.
         self,
         *,
-        registry: Registry,
+        registry: MachineRegistry,
         memory: MachineMemory,
         executionunits: float | None = None,
         execution_engine: Engine | None = None,
@@ -91,21 +88,40 @@ class Orchestrator:
         system error events; they tell paths. `clock` gives milliseconds since the epoch.
         Raises: SetupError.
         """
+        check_registry(registry, "The registry")
         self.source: Final = _common_source(registry)
+        self._uri: Final = registry.machines[0].contract.uri
         self.requires_resource_locking: Final = any(machine.requires_locking for machine in registry.machines)
-        _check_memory(memory)
+        check_memory(memory)
         _check_executionunits(executionunits)
         self._memory = memory
         self._deduplication = memory if isinstance(memory, DeduplicatingMemory) else None
         self._clock = clock or _system_clock
-        hosted = registry if execution_engine is None else Registry(registry.machines, execution_engine)
-        self._host = Host(hosted, executionunits, error_stacks)
+        if execution_engine is not None:
+            registry = RegistryOnEngine(registry, check_engine(execution_engine, "The execution_engine"))
+        self._host = Host(registry, executionunits, error_stacks)
 
-    def execute(self, event: Event) -> ExecutionResult:
+    @property
+    def registry(self) -> MachineRegistry:
+        """Give the machines, with the programs that run them."""
+        return self._host.registry
+
+    @property
+    def memory(self) -> MachineMemory:
+        """Give the memory that instances are kept in."""
+        return self._memory
+
+    def execute(self, event: Event, inherit_from: InheritFrom = "event") -> ExecutionResult:
         """Run one event on its instance, and give the events to publish.
 
-        The result is empty if nothing is to be done: no instance, one that exists already or has ended, an event
-        consumed before, or one that nothing waits for. A failing workflow is a result too: its one system error event.
+        Where OpenTelemetry records, the execution is a span, and the events carry its trace headers; elsewhere they
+        carry the event's own. `inherit_from` says what the span continues: "event" the trace of the event's headers,
+        or the current span's if it has none; "context" the current span's, whatever the event has.
+
+        The result is empty if nothing is to be done: no instance, one that exists already or has ended, or an event
+        that nothing waits for. A failing workflow is a result too: its one system error event. With a memory that
+        deduplicates, an event consumed before runs no step and gives its first result again, so a caller that died
+        before it published executes the event again.
 
         Raises: ConfigViolation, for an event that no machine of this orchestrator, or no contract of its machine,
         is there for; ArvoTransactionError, for a subject that can't be decoded, and where the memory fails: execute
@@ -113,43 +129,57 @@ class Orchestrator:
         """
         if not isinstance(event, Event):
             raise TypeError(f"execute takes an Event, not a {type(event).__name__}; make one with create_event.")
-        subject = _decoded_subject(event)
-        with self._locked(event):
-            return self._step(event, subject)
+        with trace_execution(self._uri, event, inherit_from) as trace:
+            return self._result(event, self._outcome(event, trace, None))
 
-    def _step(self, event: Event, subject: SubjectContent) -> ExecutionResult:
-        with _promise(TransactionCause.READ_MACHINE_MEMORY_FAILURE, event):
+    def outcome(self, event: Event, clock: int | None = None) -> Outcome:
+        """Run one event on its instance as `execute` does, and tell what came of it: empty results are told apart.
+
+        `clock`, in milliseconds since the epoch, stands for the orchestrator's own.
+        Raises: ArvoTransactionError.
+        """
+        with trace_execution(self._uri, event, "event") as trace:
+            return self._outcome(event, trace, clock)
+
+    def _outcome(self, event: Event, trace: ExecutionTrace, clock: int | None) -> Outcome:
+        subject = _decoded_subject(event)
+        with self._locked(event, trace):
+            return self._step(event, subject, trace, clock)
+
+    def _step(self, event: Event, subject: SubjectContent, trace: ExecutionTrace, clock: int | None) -> Outcome:
+        with trace.part("Read Instance"), _promise(TransactionCause.READ_MACHINE_MEMORY_FAILURE, event):
             instance = self._memory.read(event.subject)
             seen = self._deduplication.seen(event) if self._deduplication else None
-        clock = self._clock()
+        clock = self._clock() if clock is None else clock
         now = step_time(clock, clock, instance.now if instance else None)
-        outcome = run_step(self._host, StepRequest(event, subject, instance, seen, now))
-        return self._settle(event, instance, outcome)
+        digest = seen.content_digest if seen else None
+        outcome = trace.run(self._host, StepRequest(event, subject, instance, digest, now, trace.headers))
+        if seen and isinstance(outcome, Duplicate):
+            return Duplicate(seen.emitted)
+        self._keep(event, instance, outcome, trace)
+        return outcome
 
-    def _settle(self, event: Event, previous: Instance | None, outcome: Outcome) -> ExecutionResult:
+    def _result(self, event: Event, outcome: Outcome) -> ExecutionResult:
         match outcome:
-            case Advanced():
-                self._keep(event, outcome.instance, previous)
-                return ExecutionResult.of(outcome.emitted)
-            case Failed():
-                self._keep(event, None, previous)
-                return ExecutionResult.of((outcome.emitted,))
-            case Unexpected():
-                self._keep(event, None, previous)
             case Ignored():
                 self._check_concern(outcome.reason, event)
             case DeadLettered():
                 _check_refusal(outcome)
-            case Duplicate():
+            case Advanced() | Failed() | Unexpected() | Duplicate():
                 pass
             case _:
                 assert_never(outcome)
-        return ExecutionResult.of()
+        return ExecutionResult.of(_emitted(outcome))
 
-    def _keep(self, event: Event, instance: Instance | None, previous: Instance | None) -> None:
-        with _promise(TransactionCause.WRITE_MACHINE_MEMORY_FAILURE, event):
+    def _keep(self, event: Event, previous: Instance | None, outcome: Outcome, trace: ExecutionTrace) -> None:
+        """Write what the step changed: the instance, and that the event is consumed where that is remembered."""
+        instance = outcome.instance if isinstance(outcome, Advanced) else None
+        consumed = self._deduplication is not None and isinstance(outcome, Advanced | Failed | Unexpected)
+        if instance is None and not consumed:
+            return
+        with trace.part("Persist Instance"), _promise(TransactionCause.WRITE_MACHINE_MEMORY_FAILURE, event):
             if self._deduplication:
-                self._deduplication.consumed(event, instance, previous)
+                self._deduplication.consumed(event, _emitted(outcome), instance, previous)
             elif instance:
                 self._memory.write(event.subject, instance, previous)
 
@@ -166,18 +196,22 @@ class Orchestrator:
                 assert_never(reason)
 
     @contextmanager
-    def _locked(self, event: Event) -> Iterator[None]:
+    def _locked(self, event: Event, trace: ExecutionTrace) -> Iterator[None]:
         if not self.requires_resource_locking:
             yield
             return
-        with _promise(TransactionCause.LOCK_MACHINE_MEMORY_FAILURE, event):
-            acquired = self._memory.lock(event.subject)
-        if not acquired:
-            raise ArvoTransactionError(TransactionCause.LOCK_UNACQUIRED, _LOCK_UNACQUIRED, event)
+        with trace.part("Lock Instance"):
+            self._lock(event)
         try:
             yield
         finally:
             self._unlock(event.subject)
+
+    def _lock(self, event: Event) -> None:
+        with _promise(TransactionCause.LOCK_MACHINE_MEMORY_FAILURE, event):
+            acquired = self._memory.lock(event.subject)
+        if not acquired:
+            raise ArvoTransactionError(TransactionCause.LOCK_UNACQUIRED, _LOCK_UNACQUIRED, event)
 
     def _unlock(self, subject: str) -> None:
         """Free the lock, or leave it: what the step did stands, and the next one is told that it can't have it."""
@@ -195,6 +229,16 @@ def _promise(cause: TransactionCause, event: Event) -> Iterator[None]:
     except Exception as error:
         text = f"{_MEMORY_FAILURES[cause]}: {type(error).__name__}: {error}. Mend the memory; execute the event again."
         raise ArvoTransactionError(cause, text, event) from error
+
+
+def _emitted(outcome: Outcome) -> tuple[DomainedEvent, ...]:
+    match outcome:
+        case Advanced() | Duplicate():
+            return outcome.emitted
+        case Failed():
+            return (outcome.emitted,)
+        case Unexpected() | Ignored() | DeadLettered():
+            return ()
 
 
 def _decoded_subject(event: Event) -> SubjectContent:
@@ -234,7 +278,7 @@ def _system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _common_source(registry: Registry) -> str:
+def _common_source(registry: MachineRegistry) -> str:
     first, *others = registry.sources
     if others:
         source = registry.machines[0].source
@@ -243,15 +287,6 @@ def _common_source(registry: Registry) -> str:
             "Make one orchestrator for each."
         )
     return first
-
-
-def _check_memory(memory: object) -> None:
-    if isinstance(memory, type):
-        raise SetupError(f"The memory is the class {memory.__name__}; give an instance of it.")
-    missing = [name for name in _MEMORY_METHODS if not callable(getattr(memory, name, None))]
-    if missing:
-        lacking = f"The memory, a {type(memory).__name__}, lacks {', '.join(missing)}"
-        raise SetupError(f"{lacking}; see MachineMemory for what each promises.")
 
 
 def _check_executionunits(executionunits: object) -> None:

@@ -1,0 +1,22 @@
+"""Trace headers: what ties an event to the trace that it is part of. The core only carries them.
+
+Source: W3C Trace Context; the CloudEvents extension Distributed Tracing.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from worker.core.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHeaders:
+    """The headers that an event carries; any texts, since peers may send what is no trace."""
+
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Give the headers of an event."""
+        return cls(event.traceparent, event.tracestate)
