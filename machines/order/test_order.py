@@ -1,27 +1,16 @@
-"""Every path through the order's chart, on the engine, with data that the contracts took."""
+"""Every path through the order's chart, event by event; and the whole of it, with services, twice."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from machines.order import machine
 from machines.order.functions import refusal
-from worker.core.engine.api import Emission, StepInput, StepResult
-from worker.core.engine.sismic_engine import SismicEngine
-from worker.core.events import Event
+from worker.testing import LocalBroker, Run, Scenario
 
-PROGRAM = SismicEngine().compile(machine.chart)
 ITEMS = [{"sku": "s-1", "qty": 2}]
-INIT = {
-    "parentSubject$$": None,
-    "order_id": "o-1",
-    "amount": 12.5,
-    "customer": "Ada",
-    "currency": "CHF",
-    "items": ITEMS,
-}
+ORDER = {"order_id": "o-1", "amount": 12.5, "customer": "Ada", "currency": "CHF", "items": ITEMS}
 
 RESERVED = ("evt.inventory.reserve.success", {"total": 14, "warehouse": "w-1"})
 APPROVED = ("evt.approval.request.success", {"approved": True, "by": "Grace"})
@@ -30,28 +19,12 @@ CHARGED = ("evt.payment.charge.success", {"charge_id": "c-1"})
 Reply = tuple[str, Mapping[str, Any]]
 
 
-def step(type_: str, data: Mapping[str, Any]) -> StepInput:
-    validated = machine.inputs[type_].schema.validate(data)
-    event = Event(
-        id="e-1", source="com.test", type=type_, subject="s", data=data, time="2026-01-02T03:04:05Z", to=machine.source
-    )
-    return StepInput(event, validated, "s", datetime(2026, 1, 2, tzinfo=UTC), lambda: "id")
-
-
-def run(*replies: Reply, init: Mapping[str, Any] | None = None) -> tuple[StepResult, list[Emission]]:
-    """Start an order and give it these replies; what it emits and completes with must fit its contracts."""
-    result = PROGRAM.start(step(machine.source, INIT if init is None else init))
-    emitted = list(result.emissions)
+def order(*replies: Reply) -> Run:
+    """Start an order and give it these replies."""
+    run = Scenario(machine).given(ORDER)
     for reply in replies:
-        result = PROGRAM.resume(result.snapshot, step(*reply))
-        assert result.expected
-        emitted += result.emissions
-    for emission in emitted:
-        assert machine.outputs[emission.type].schema.validate(emission.data) == emission.data
-    if result.done:
-        output = result.snapshot.output or {}
-        assert machine.outputs["arvo.orc.order.done"].schema.validate(output) == output
-    return result, emitted
+        run.when(*reply)
+    return run
 
 
 def error(type_: str) -> Reply:
@@ -59,26 +32,22 @@ def error(type_: str) -> Reply:
 
 
 def test_an_order_completes() -> None:
-    result, emitted = run(RESERVED, APPROVED, CHARGED)
-    assert result.done
-    assert result.snapshot.output == {
-        "order_id": "o-1",
-        "status": "completed",
-        "total": 14,
-        "charge_id": "c-1",
-        "reason": None,
-    }
-    assert [(one.type, one.data, one.domains) for one in emitted] == [
-        ("com.inventory.reserve", {"order_id": "o-1", "items": ITEMS}, None),
-        ("com.approval.request", {"order_id": "o-1", "amount": 12.5}, ("external",)),
-        ("com.payment.charge", {"order_id": "o-1", "amount": 14}, None),
-    ]
-    assert result.snapshot.context == {
-        "order_id": "o-1",
-        "amount": 12.5,
-        "customer": "Ada",
-        "currency": "CHF",
-        "items": ITEMS,
+    run = order()
+    run.then(state="reserving", emitted=[("com.inventory.reserve", {"order_id": "o-1", "items": ITEMS})])
+    run.then_emitted("com.inventory.reserve", domains=["default"])
+
+    run.when(*RESERVED)
+    run.then(state="approving", emitted=[("com.approval.request", {"order_id": "o-1", "amount": 12.5})])
+    run.then_emitted("com.approval.request", domains=["external"])
+
+    run.when(*APPROVED)
+    run.then(state="charging", emitted=[("com.payment.charge", {"order_id": "o-1", "amount": 14})])
+    run.then_emitted("com.payment.charge", domains=["default"])
+
+    run.when(*CHARGED)
+    run.then(state="completed", emitted=[])
+    run.then_completed(order_id="o-1", status="completed", total=14, charge_id="c-1", reason=None)
+    assert run.context == ORDER | {
         "total": 14,
         "warehouse": "w-1",
         "approved_by": "Grace",
@@ -89,10 +58,14 @@ def test_an_order_completes() -> None:
 
 
 def test_defaults_of_the_contract_reach_the_chart() -> None:
-    result, emitted = run(init={"parentSubject$$": None, "order_id": "o-1", "amount": 0})
-    context = result.snapshot.context
-    assert (context["customer"], context["currency"], context["items"]) == ("", "EUR", [])
-    assert emitted[0].data == {"order_id": "o-1", "items": []}
+    run = Scenario(machine).given(order_id="o-1", amount=0)
+    run.then_context(customer="", currency="EUR", items=[])
+    run.then_emitted("com.inventory.reserve", order_id="o-1", items=[])
+
+
+@pytest.mark.parametrize("amount", [-1, "12", None])
+def test_an_order_that_breaks_its_contract_does_not_start(amount: object) -> None:
+    Scenario(machine).given(order_id="o-1", amount=amount).then_failed("ContractViolation", "amount")
 
 
 NOT_COMPLETED: list[tuple[str, tuple[Reply, ...], str, int | None, str | None]] = [
@@ -125,34 +98,35 @@ NOT_COMPLETED: list[tuple[str, tuple[Reply, ...], str, int | None, str | None]] 
 def test_an_order_ends_otherwise(
     replies: tuple[Reply, ...], status: str, total: int | None, reason: str | None
 ) -> None:
-    result, emitted = run(*replies)
-    assert result.done
-    assert result.snapshot.output == {
-        "order_id": "o-1",
-        "status": status,
-        "total": total,
-        "charge_id": None,
-        "reason": reason,
-    }
-    assert result.snapshot.context["visited"][-1] == status
-    assert result.snapshot.context["reason"] == reason
-    assert len(emitted) == len(replies)
+    run = order(*replies)
+    run.then(state=status, emitted=[], context={"reason": reason})
+    run.then_completed(order_id="o-1", status=status, total=total, charge_id=None, reason=reason)
+    assert run.context["visited"][-1] == status
 
 
 def test_a_reply_that_nobody_asked_for_changes_nothing() -> None:
-    started, _ = run()
-    result = PROGRAM.resume(started.snapshot, step(*CHARGED))
-    assert not result.expected
-    assert result.snapshot == started.snapshot
-    assert PROGRAM.expected(started.snapshot) == (
-        "evt.inventory.reserve.failure",
-        "evt.inventory.reserve.success",
-        "sys.com.inventory.reserve.error",
-    )
+    run = order()
+    before = run.instance
+    run.when(*CHARGED).then_unexpected()
+    assert run.instance == before
+    run.then_waits_for("evt.inventory.reserve.failure", RESERVED[0], "sys.com.inventory.reserve.error")
 
 
 def test_every_reply_is_awaited_somewhere() -> None:
     assert {machine.source, *machine.chart.awaited_events} == set(machine.inputs)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_order_among_its_services(copies: int) -> None:
+    broker = LocalBroker(machine, copies=copies)
+    broker.stub("com.inventory.reserve", *RESERVED)
+    broker.stub("com.payment.charge", *CHARGED)
+    started = broker.start(machine, ORDER)
+    (request,) = broker.waiting("external")
+    broker.reply(request, *APPROVED)
+    assert broker.completion(started).data["charge_id"] == "c-1"
+    assert broker.redeliver() == ()
+    assert (broker.errors, broker.dead_letters) == ((), ())
 
 
 @pytest.mark.parametrize(

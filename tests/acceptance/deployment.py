@@ -42,11 +42,16 @@ def wait_until(done: Callable[[], bool], timeout_seconds: float, what: str) -> N
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """One process of `worker run`. Whatever becomes of the test, nothing of it stays."""
+    """One process of `worker run`, or of another command. Whatever becomes of the test, nothing of it stays.
+
+    `ready` is the event of the log line that tells that it runs.
+    """
 
     name: str
     folder: Path
     settings: Mapping[str, str]
+    arguments: Sequence[str] = ("run",)
+    ready: str = "running"
     _server: Server = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +60,7 @@ class WorkerProcess:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         plan = ServerPlan(
             name=self.name,
-            command=[sys.executable, "-m", "worker", "run"],
+            command=[sys.executable, "-m", "worker", *self.arguments],
             environment={**inherited, "PYTHONPATH": path, **self.settings},
             directory=self.folder.parent,
             start_timeout_seconds=START_TIMEOUT_SECONDS,
@@ -68,7 +73,7 @@ class WorkerProcess:
 
     def start(self) -> Self:
         """Start the process and block until it runs."""
-        self._server.start(lambda: bool(self.told("running")))
+        self._server.start(lambda: bool(self.told(self.ready)))
         return self
 
     def kill(self) -> float:

@@ -197,7 +197,7 @@ def test_a_broken_record_becomes_a_dead_letter_that_tail_shows(given: dict[str, 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("arvo.orc.nothing", "--data", "{}"), "these do: arvo.orc.order"),
+        (("arvo.orc.nothing", "--data", "{}"), "these do: arvo.orc.approval, arvo.orc.flight"),
         (("evt.payment.charge.success", "--data", "{}"), "--subject"),
         (("evt.payment.charge.success", "--data", "{}", "--subject", "x"), "subject can't be read"),
         (

@@ -49,7 +49,7 @@ class Site:
             "WORKER_DATABASE_URL": self.databases.make(self.template),
             "WORKER_TOPIC_PREFIX": prefix,
             "WORKER_GROUP_ID": prefix,
-            "WORKER_MACHINES": "machines",
+            "WORKER_MACHINES": "machines.order",
             "WORKER_CREATE_TOPICS": "true",
             "WORKER_TOPIC_PARTITIONS": str(PARTITIONS),
             "WORKER_BATCH_RECORDS_MAX": str(self.batch_records_max),

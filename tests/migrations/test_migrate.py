@@ -18,6 +18,7 @@ from worker.adapters.postgres.migrate import (
 from worker.core.errors import SetupError
 
 HEAD = head_revision()
+ALL = ("0001", "0002")
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -27,7 +28,7 @@ def set_revision(url: str, revision: str) -> None:
 
 def test_a_new_database_is_brought_to_the_head(database_url: str) -> None:
     assert current_revision(database_url) is None
-    assert migrate(database_url) == MigrationReport(None, HEAD, ("0001",))
+    assert migrate(database_url) == MigrationReport(None, HEAD, ALL)
     assert current_revision(database_url) == HEAD
     require_current(database_url)
 
@@ -46,7 +47,7 @@ def test_runs_at_the_same_time_take_turns(database_url: str) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(run, range(4)))
-    assert sorted(report.applied for report in reports) == [(), (), (), ("0001",)]
+    assert sorted(report.applied for report in reports) == [(), (), (), ALL]
 
 
 def test_a_run_gives_up_waiting_for_another(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,12 +68,12 @@ def test_a_failed_migration_changes_nothing(database_url: str) -> None:
 
 
 def test_no_revision_of_that_name(database_url: str) -> None:
-    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001 and head"):
+    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002 and head"):
         migrate(database_url, to="9999")
 
 
 def test_an_unmigrated_database_is_refused(database_url: str) -> None:
-    with pytest.raises(SetupError, match="no schema yet, this worker needs 0001: run `worker migrate`"):
+    with pytest.raises(SetupError, match=f"no schema yet, this worker needs {HEAD}: run `worker migrate`"):
         require_current(database_url)
 
 
@@ -85,15 +86,15 @@ def test_a_database_that_went_back_is_refused(database_url: str) -> None:
 
 def test_a_database_behind_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(database_url)
-    monkeypatch.setattr(module, "_line", lambda _: ["0001", "0002"])
-    with pytest.raises(SetupError, match="database schema is at 0001, this worker needs 0002: run `worker migrate`"):
+    monkeypatch.setattr(module, "_line", lambda _: [*ALL, "9998"])
+    with pytest.raises(SetupError, match=f"database schema is at {HEAD}, this worker needs 9998: run `worker migrate`"):
         require_current(database_url)
 
 
 def test_a_database_ahead_is_refused(database_url: str) -> None:
     migrate(database_url)
     set_revision(database_url, "9999")
-    with pytest.raises(SetupError, match="at 9999, which this worker does not know; it needs 0001"):
+    with pytest.raises(SetupError, match=f"at 9999, which this worker does not know; it needs {HEAD}"):
         require_current(database_url)
     with pytest.raises(SetupError, match="at 9999, which this worker does not know"):
         migrate(database_url)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.interop.node import NODE_VERSION_MIN, node_can_run
 from tests.servers.kafka import kafka_can_run, kafka_version
 from tests.servers.postgres import DEBIAN_BINARIES
 
 KAFKA_VARIABLE = "WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS"
 DATABASE_VARIABLE = "WORKER_TEST_DATABASE_URL"
 JAVA_REMEDY = "install Java 17 or newer and Maven (Debian: apt-get install default-jre-headless maven)"
+NODE_REMEDY = f"install Node {NODE_VERSION_MIN} or newer with npm (Debian: apt-get install nodejs npm)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ def missing_servers() -> Iterator[MissingServer]:
                 f"-e KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS=1000 -e KAFKA_AUTO_CREATE_TOPICS_ENABLE=false "
                 f"apache/kafka:{kafka_version()}) and set {KAFKA_VARIABLE}=127.0.0.1:9092",
             )
+    if not node_can_run():
+        yield MissingServer("node_modules", "that services and clients in TypeScript are understood", NODE_REMEDY)
     if not (DEBIAN_BINARIES / "postgres").exists():
         yield MissingServer(
             "each_postgres_url",

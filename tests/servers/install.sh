@@ -6,6 +6,8 @@ packages=""
 [ -x /usr/lib/postgresql/15/bin/postgres ] || packages="$packages postgresql-15"
 command -v java >/dev/null || packages="$packages default-jre-headless"
 command -v mvn >/dev/null || packages="$packages maven"
+command -v node >/dev/null || packages="$packages nodejs"
+command -v npm >/dev/null || packages="$packages npm"
 [ -n "$packages" ] || exit 0
 
 echo "Installing$packages …"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from worker.demo.playground import BOOTSTRAP_SERVERS, DATABASE_URL, Playground, playground
-from worker.demo.services import ORDER_MACHINE
+from worker.demo.rules import ORDER_MACHINE
 from worker.logs import configure_logs
 from worker.terminal.signals import sigterm_interrupts
 

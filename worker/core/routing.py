@@ -108,19 +108,20 @@ class Router:
     def _outputs_of(self, emitted: DomainedEvent) -> list[Output]:
         encoded = encode_record(emitted.event, self.content_mode)
         topics = [self.topics.domain(domain) for domain in emitted.domains]
-        if self._is_for_hosted(emitted):
+        if is_for_hosted(emitted, self.registry):
             topics.append(self.topics.input)
         return [_output(topic, encoded) for topic in topics]
 
-    def _is_for_hosted(self, emitted: DomainedEvent) -> bool:
-        """Tell an event that a hosted orchestrator is to consume: `to` is hosted and named by the subject."""
-        event = emitted.event
-        if DEFAULT_DOMAIN not in emitted.domains or event.to is None or not self.registry.hosts(event.to):
-            return False
-        try:
-            return decode_subject(event.subject).name == event.to
-        except InvalidSubjectError:
-            return False
+
+def is_for_hosted(emitted: DomainedEvent, registry: MachineRegistry) -> bool:
+    """Tell an event that a hosted orchestrator is to consume: `to` is hosted and named by the subject."""
+    event = emitted.event
+    if DEFAULT_DOMAIN not in emitted.domains or event.to is None or not registry.hosts(event.to):
+        return False
+    try:
+        return decode_subject(event.subject).name == event.to
+    except InvalidSubjectError:
+        return False
 
 
 def _digest(value: bytes | None) -> tuple[str, bytes]:

@@ -3,13 +3,14 @@
 A schema is a Pydantic model, or any type that Pydantic knows whose values are JSON objects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import AllowInfNan, BaseModel, Field, Strict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import ErrorDetails, PydanticSerializationError
 
+from worker.core.arguments import shown
 from worker.core.errors import InvalidDataError, SetupError
 from worker.core.json import dumps
 from worker.core.schema_findings import schema_findings
@@ -18,6 +19,8 @@ Number = Annotated[int, Strict()] | Annotated[float, Strict(), AllowInfNan(allow
 """A JSON number that stays what it is: 1 is an integer, 1.5 a float; no boolean, no text."""
 
 _FAULTS_MAX: Final = 20
+_NO_OBJECTS: Final = frozenset(("bool", "bytes", "float", "int", "list", "none", "set", "str", "tuple"))
+"""Kinds of Pydantic's schemas that no data of an event can fit."""
 
 # These texts are written by whoever wrote the model, and may quote the data.
 _OWN_TEXTS: Final = frozenset(("value_error", "assertion_error"))
@@ -28,11 +31,13 @@ class Schema:
 
     Defaults are filled in, unlisted keys are treated as the model's `extra` says, keys have their wire names
     (aliases). A field that may be absent, and then stays absent, is declared with Pydantic's `MISSING`.
+    `declared` is the model, or whatever the schema was made of.
     """
 
-    __slots__ = ("_adapter", "name")
+    __slots__ = ("_adapter", "declared", "name")
 
     def __init__(self, declared: Any) -> None:
+        self.declared: Any = declared
         self.name: str = getattr(declared, "__name__", str(declared))
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(declared)
@@ -41,22 +46,27 @@ class Schema:
             raise SetupError(
                 f"Pydantic makes no schema of {self.name}; expected a class derived from BaseModel: {error.message}"
             ) from error
+        except (KeyError, TypeError) as error:
+            # What Pydantic makes of a value that is no type at all.
+            raise SetupError(f"{shown(declared)} is no schema; expected a class derived from BaseModel.") from error
         for finding in findings:
             raise SetupError(f"The schema {self.name} {finding}")
+        if self._adapter.core_schema["type"] in _NO_OBJECTS:
+            raise SetupError(f"The schema {self.name} takes no JSON object; expected a class derived from BaseModel.")
 
     def __repr__(self) -> str:
         return f"Schema({self.name})"
 
     def validate(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Give the validated data as JSON values; integers stay integers. Raises: InvalidDataError."""
-        try:
-            raw = dumps(data)
-        except ValueError as error:
-            raise InvalidDataError(f"The data for {self.name} is no JSON: {error}", [()]) from error
-        plain = self._validated(raw, data)
+        plain = self._checked(data, self._plain)
         if not isinstance(plain, dict):
             raise InvalidDataError(f"The data for {self.name} is no object.", [()])
         return _with_integers(plain, data)
+
+    def parse(self, data: Mapping[str, Any]) -> Any:
+        """Give the validated data as what is declared: an instance of the model. Raises: InvalidDataError."""
+        return self._checked(data, lambda value: value)
 
     def is_valid(self, data: Mapping[str, Any]) -> bool:
         """Tell whether the data fits."""
@@ -70,11 +80,17 @@ class Schema:
         """Give the JSON Schema (2020-12) of what is accepted."""
         return self._adapter.json_schema()
 
-    def _validated(self, raw: bytes, data: Mapping[str, Any]) -> Any:
+    def _plain(self, value: Any) -> Any:
+        return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
+
+    def _checked(self, data: Mapping[str, Any], shaped: Callable[[Any], Any]) -> Any:
+        try:
+            raw = dumps(data)
+        except ValueError as error:
+            raise InvalidDataError(f"The data for {self.name} is no JSON: {error}", [()]) from error
         # JSON mode reads dates, UUIDs and the like from their texts; strict still means that "5" is no number.
         try:
-            value = self._adapter.validate_json(raw, strict=True)
-            return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
+            return shaped(self._adapter.validate_json(raw, strict=True))
         except ValidationError as error:
             raise _invalid(self.name, error, data) from error
         except PydanticSerializationError as error:

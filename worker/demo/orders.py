@@ -11,7 +11,7 @@ from worker.core.events import Event, create_event
 from worker.core.records import Output
 from worker.core.subjects import root_subject
 from worker.core.times import to_event_time
-from worker.demo.services import DECLINED_REASON, ORDER_MACHINE, OUT_OF_STOCK, OUT_OF_STOCK_REASON, total_price
+from worker.demo.rules import DECLINED_REASON, ORDER_MACHINE, OUT_OF_STOCK, OUT_OF_STOCK_REASON, price
 
 SOURCE: Final = "com.example.shop"
 VERSION: Final = "1.0.0"
@@ -95,7 +95,7 @@ def _order(run: str, number: int, now_ms: int) -> Order:
     order_id = f"{run}-{number:05}"
     data = {
         "order_id": order_id,
-        "amount": total_price(basket.items),
+        "amount": price(basket.sku, basket.qty),
         "customer": _CUSTOMERS[number % len(_CUSTOMERS)],
         "items": basket.items,
         "parentSubject$$": None,

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from worker.adapters.embedded import EmbeddedBroker, EmbeddedPostgres
-from worker.adapters.embedded.server import Server, ServerPlan, temporary_folder
+from worker.adapters.embedded.server import Server, ServerPlan, ServerStartError, temporary_folder
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.adapters.postgres.migrate import migrate
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.bootstrap import Deployment, deploy, ensure_topics
 from worker.core.errors import SetupError, WorkerError
-from worker.demo.services import SampleServices
+from worker.demo.rules import ORDER_MACHINE
 from worker.ports import KafkaUnavailable
+from worker.services.serving import ServiceWorker
 from worker.settings import KAFKA_PROPERTY_PREFIX, PREFIX, Loaded, load_settings
 from worker.terminal.addresses import masked_url
 
@@ -30,6 +31,7 @@ BOOTSTRAP_SERVERS: Final = f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS"
 APPLICATION_NAME: Final = "worker dev"
 LOG_LINES_SHOWN: Final = 20
 WORKER_GRACE_SECONDS: Final = 15.0
+SAMPLES_TIMEOUT_SECONDS: Final = 60.0
 
 _PRESETS: Final = {f"{PREFIX}CREATE_TOPICS": "true", f"{PREFIX}LOG_FORMAT": "console"}
 # The embedded broker makes a new member wait for half of this.
@@ -79,10 +81,11 @@ def playground(tell: Tell) -> Iterator[Playground]:
         _prepare(deployment, tell)
         if BOOTSTRAP_SERVERS in exports:
             _require_unused(deployment)
+        samples = _started_samples(stack, deployment)
         worker = _started_worker(stack, deployment, _environment(presets, loaded))
         tell("the worker runs, as a process of its own")
-        stack.enter_context(SampleServices(deployment.kafka, deployment.topics))
-        tell("sample services answer: inventory, approval, payment")
+        if samples is not None:
+            _await_samples(samples, tell)
         yield Playground(deployment, exports, worker)
 
 
@@ -150,6 +153,25 @@ def _started_worker(stack: ExitStack, deployment: Deployment, environment: Mappi
         return server.start(lambda: session.rows(_TAKEN) >= [(partitions,)])
     finally:
         session.close()
+
+
+def _started_samples(stack: ExitStack, deployment: Deployment) -> ServiceWorker | None:
+    """Have sample services answer the order machine, if it is here. They join their groups while the worker starts."""
+    if not deployment.registry.hosts(ORDER_MACHINE):
+        return None
+    from worker.demo.services import SAMPLE_SERVICES
+
+    return stack.enter_context(ServiceWorker(SAMPLE_SERVICES, settings=deployment.settings))
+
+
+def _await_samples(samples: ServiceWorker, tell: Tell) -> None:
+    """Wait until the sample services have joined. Raises: ServerStartError."""
+    if not samples.wait_until_serving(SAMPLES_TIMEOUT_SECONDS):
+        raise ServerStartError(
+            f"the sample services were given no partitions within {SAMPLES_TIMEOUT_SECONDS:g} s; do others answer on "
+            "these topics, in the same consumer groups?"
+        )
+    tell("sample services answer: inventory, approval, payment")
 
 
 def _environment(presets: Mapping[str, str], loaded: Loaded) -> dict[str, str]:

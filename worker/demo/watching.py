@@ -10,7 +10,7 @@ from worker.core.contracts import complete_type, system_error_type
 from worker.core.events import Event
 from worker.core.routing import Topics
 from worker.demo.orders import Ending, Orders
-from worker.demo.services import ORDER_MACHINE
+from worker.demo.rules import ORDER_MACHINE
 from worker.terminal.lines import DeadLetter, Told
 
 RECENT_LINES: Final = 8

@@ -7,20 +7,16 @@ partition is paused until the runtime has taken it.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import methodcaller
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
+from worker.adapters.kafka.messages import record_of
 from worker.adapters.kafka.topics import TopicAdmin
-from worker.core.records import Headers, Record
+from worker.core.records import Record
 from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, Rebalances, Standing
 
 HEARTBEAT_INTERVAL_MAX_MS = 1_000
-
-_HEADERS = methodcaller("headers")
-"""Where the client can't read a name it gives a list and leaves an error behind, which Python misses at a call that it
-has come to know. This way to call it always looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,35 +140,11 @@ class KafkaConsumer:
             error = message.error()
             if error is not None:
                 self._failures.append(_raised(error, message.partition()))
-        return [self._record(message) for message in received if message.error() is None]
+        return [record_of(message) for message in received if message.error() is None]
 
     def _raise_failure(self) -> None:
         if self._failures:
             raise self._failures.popleft()
-
-    def _record(self, message: Message) -> Record:
-        partition, offset = message.partition(), message.offset()
-        assert partition is not None
-        assert offset is not None
-        headers, fault = _headers(message)
-        return Record(
-            partition=partition,
-            offset=offset,
-            timestamp=max(message.timestamp()[1], 0),
-            key=message.key(),
-            value=message.value(),
-            headers=headers,
-            fault=fault,
-        )
-
-
-def _headers(message: Message) -> tuple[Headers, str | None]:
-    """Give a record's headers, or say why they can't be had."""
-    try:
-        return tuple(_HEADERS(message) or ()), None
-    except SystemError:
-        # The client reads the names as UTF-8 and gives nothing of a record with another one.
-        return (), "The record has a header whose name is no UTF-8, so that none of its headers can be read."
 
 
 def _raised(error: KafkaError, partition: int | None) -> KafkaUnavailable | KafkaFatal | OffsetUnavailable:

@@ -1,4 +1,8 @@
-"""A plain producer, for whoever puts records into topics from outside: commands, sample services, the demo."""
+"""A plain producer, for whoever puts records into topics from outside: commands, services, clients, the demo."""
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -7,14 +11,25 @@ from worker.core.records import Output
 from worker.ports import KafkaUnavailable
 
 FLUSH_TIMEOUT_SECONDS = 30.0
+BATCH_BYTES_MAX = 1_000_000
+"""What librdkafka sends to one partition at once, by its own default."""
+
 _QUEUE_FULL_WAIT_SECONDS = 1.0
+_DELIVERY_WAIT_SECONDS = 0.02
+_DELIVERY_GRACE_SECONDS = 5.0
 _RECORD_BYTES_MAX = 64 * 1024 * 1024
+
+_Told = Callable[[KafkaError | None, Message], None]
 
 
 class EventProducer:
-    """Send records, in order per key; what was sent counts once `flush` has returned."""
+    """Send records, in order per key; what was sent counts once `flush` has returned.
 
-    def __init__(self, config: KafkaConfig) -> None:
+    It sends at most `batch_bytes_max` to a partition at once, or one record: the brokers hold a whole batch against
+    the topic's limit.
+    """
+
+    def __init__(self, config: KafkaConfig, batch_bytes_max: int = BATCH_BYTES_MAX) -> None:
         self._refused: KafkaError | None = None
         self._client = new_client(
             Producer,
@@ -24,6 +39,7 @@ class EventProducer:
                 # The partitioner of Java's and Node's clients, so that a subject stays on one partition.
                 partitioner="murmur2_random",
                 message_max_bytes=_RECORD_BYTES_MAX,
+                batch_size=min(batch_bytes_max, BATCH_BYTES_MAX),
                 message_timeout_ms=round(FLUSH_TIMEOUT_SECONDS * 1000),
                 linger_ms=2,
             ),
@@ -31,14 +47,24 @@ class EventProducer:
 
     def send(self, output: Output) -> None:
         """Queue one record; blocks only while the queue is full. Raises: KafkaUnavailable."""
-        try:
-            self._produce(output)
-        except BufferError:
-            self._client.poll(_QUEUE_FULL_WAIT_SECONDS)
-            try:
-                self._produce(output)
-            except BufferError as exception:
-                raise KafkaUnavailable("the producer's queue stays full: the brokers don't take records") from exception
+        self._queue(output, self._delivered)
+
+    def deliver(self, output: Output) -> None:
+        """Send one record and wait until it is acknowledged; threads may do so at the same time.
+
+        Raises: KafkaUnavailable, if it is not; the record may be there all the same.
+        """
+        answers: SimpleQueue[KafkaError | None] = SimpleQueue()
+        self._queue(output, lambda error, _: answers.put(error))
+        deadline = monotonic() + FLUSH_TIMEOUT_SECONDS + _DELIVERY_GRACE_SECONDS
+        # Any thread that polls may be the one to be told of this record.
+        while answers.empty():
+            if monotonic() > deadline:
+                raise KafkaUnavailable(f"a record was not acknowledged within {FLUSH_TIMEOUT_SECONDS:g} s")
+            self._client.poll(_DELIVERY_WAIT_SECONDS)
+        refused = answers.get()
+        if refused is not None:
+            raise KafkaUnavailable(f"the brokers refused a record: {describe(refused)}")
 
     def flush(self) -> None:
         """Wait until all is acknowledged. Raises: KafkaUnavailable, if a record was not."""
@@ -50,14 +76,24 @@ class EventProducer:
             self._client.purge()
             raise KafkaUnavailable(f"{left} records were not acknowledged within {FLUSH_TIMEOUT_SECONDS:g} s")
 
-    def _produce(self, output: Output) -> None:
+    def _queue(self, output: Output, told: _Told) -> None:
+        try:
+            self._produce(output, told)
+        except BufferError:
+            self._client.poll(_QUEUE_FULL_WAIT_SECONDS)
+            try:
+                self._produce(output, told)
+            except BufferError as exception:
+                raise KafkaUnavailable("the producer's queue stays full: the brokers don't take records") from exception
+
+    def _produce(self, output: Output, told: _Told) -> None:
         try:
             self._client.produce(
                 output.topic,
                 key=output.key,
                 value=output.value,
                 headers=list(output.headers),
-                on_delivery=self._delivered,
+                on_delivery=told,
             )
         except KafkaException as exception:
             raise KafkaUnavailable(f"a record can't be sent: {describe(error_of(exception))}") from exception

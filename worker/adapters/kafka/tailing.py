@@ -1,4 +1,4 @@
-"""Read topics from outside the worker's consumer group: `worker tail`, sample services, the demo.
+"""Read topics from outside of consumer groups: `worker tail`, clients, the demo.
 
 Partitions are assigned, not shared out, so nothing waits for a group; only committed records are seen.
 """
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Self, assert_never
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
+from worker.adapters.kafka.messages import record_of
 from worker.core.records import Record
 from worker.ports import KafkaUnavailable
 
@@ -19,11 +20,17 @@ _READ_RECORDS_MAX = 500
 
 
 class Start(Enum):
-    """Say where reading starts. COMMITTED is where the reader of this name left off, else the beginning."""
+    """Say where reading starts."""
 
     BEGINNING = "beginning"
     END = "end"
-    COMMITTED = "committed"
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Say that reading starts at the first record of this time or later, in milliseconds since the epoch."""
+
+    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,9 @@ class Received:
 
 
 class TopicTail:
-    """Follow topics; `name` is the group that offsets are committed for. Raises: KafkaUnavailable."""
+    """Follow topics; `name` is a group in name only: no offsets are committed. Raises: KafkaUnavailable."""
 
-    def __init__(self, config: KafkaConfig, topics: Sequence[str], start: Start, name: str) -> None:
+    def __init__(self, config: KafkaConfig, topics: Sequence[str], start: Start | Since, name: str) -> None:
         self._client = new_client(
             Consumer,
             config.client(
@@ -48,9 +55,11 @@ class TopicTail:
                 fetch_wait_max_ms=100,
             ),
         )
-        self._uncommitted = False
+        self._places: dict[tuple[str, int], int] = {}
         try:
-            self._client.assign([self._placed(one, start) for one in self._partitions(topics)])
+            for one in self._partitions(topics):
+                self._places[one.topic, one.partition] = self._placed(one, start)
+            self._assign()
         except KafkaException as exception:
             self.close()
             raise KafkaUnavailable(f"topics can't be read: {describe(error_of(exception))}") from exception
@@ -69,24 +78,22 @@ class TopicTail:
         self.close()
 
     def read(self, wait_seconds: float) -> list[Received]:
-        """Wait for records and give what is there, at most 500, in order per partition. Raises: KafkaUnavailable."""
+        """Wait for records and give what is there, at most 500, in order per partition.
+
+        Raises: KafkaUnavailable; reading goes on where it was, and no record is passed over.
+        """
         try:
             messages = self._client.consume(_READ_RECORDS_MAX, wait_seconds)
         except KafkaException as exception:
             raise KafkaUnavailable(describe(error_of(exception))) from exception
-        received = [_received(message) for message in messages]
-        self._uncommitted |= bool(received)
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._assign()
+                raise KafkaUnavailable(describe(error))
+        received = [Received(str(message.topic()), record_of(message)) for message in messages]
+        for one in received:
+            self._places[one.topic, one.record.partition] = one.record.offset + 1
         return received
-
-    def commit(self) -> None:
-        """Keep the place: everything read so far. Raises: KafkaUnavailable."""
-        if not self._uncommitted:
-            return
-        try:
-            self._client.commit(asynchronous=False)
-        except KafkaException as exception:
-            raise KafkaUnavailable(describe(error_of(exception))) from exception
-        self._uncommitted = False
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,32 +106,23 @@ class TopicTail:
             raise KafkaUnavailable(f"these topics do not exist: {', '.join(missing)}")
         return [TopicPartition(topic, number) for topic in topics for number in sorted(there[topic].partitions)]
 
-    def _placed(self, one: TopicPartition, start: Start) -> TopicPartition:
+    def _assign(self) -> None:
+        """Read every partition from its place on."""
+        self._client.assign([TopicPartition(*partition, place) for partition, place in self._places.items()])
+
+    def _placed(self, one: TopicPartition, start: Start | Since) -> int:
         match start:
             case Start.BEGINNING:
-                one.offset = OFFSET_BEGINNING
-            case Start.COMMITTED:
-                one.offset = OFFSET_STORED
+                return OFFSET_BEGINNING
             case Start.END:
-                # Asked for now: the client itself would look for the end at the first read, and miss what comes before.
-                _, one.offset = self._client.get_watermark_offsets(one, timeout=CALL_TIMEOUT_SECONDS)
-        return one
+                return self._end(one)
+            case Since(timestamp):
+                asked = TopicPartition(one.topic, one.partition, timestamp)
+                (found,) = self._client.offsets_for_times([asked], timeout=CALL_TIMEOUT_SECONDS)
+                return int(found.offset) if found.offset >= 0 else self._end(one)
+            case _:
+                assert_never(start)
 
-
-def _received(message: Message) -> Received:
-    error = message.error()
-    if error is not None:
-        raise KafkaUnavailable(describe(error))
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None
-    assert partition is not None
-    assert offset is not None
-    record = Record(
-        partition=partition,
-        offset=offset,
-        timestamp=max(message.timestamp()[1], 0),
-        key=message.key(),
-        value=message.value(),
-        headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
-    )
-    return Received(topic, record)
+    def _end(self, one: TopicPartition) -> int:
+        # Asked for now: the client itself would look for the end at the first read, and miss what comes before.
+        return int(self._client.get_watermark_offsets(one, timeout=CALL_TIMEOUT_SECONDS)[1])

@@ -10,6 +10,9 @@ from typing import Any
 
 import orjson
 
+from worker.core.events import event_from_json, event_to_json
+from worker.core.json import dumps, loads
+from worker.core.outcomes import DomainedEvent
 from worker.core.records import Headers, Output
 
 Frame = str | dict[str, str] | None
@@ -41,6 +44,20 @@ def pack_headers(headers: Headers) -> bytes | None:
 def unpack_headers(packed: bytes | None) -> Headers:
     """Read what `pack_headers` wrote."""
     return _headers(orjson.loads(packed)) if packed else ()
+
+
+def pack_emitted(emitted: Sequence[DomainedEvent]) -> bytes | None:
+    """Write emitted events, in order; none give None."""
+    if not emitted:
+        return None
+    return dumps([{"domains": list(one.domains), "event": event_to_json(one.event)} for one in emitted])
+
+
+def unpack_emitted(packed: bytes | None) -> tuple[DomainedEvent, ...]:
+    """Read what `pack_emitted` wrote."""
+    if packed is None:
+        return ()
+    return tuple(DomainedEvent(event_from_json(one["event"]), tuple(one["domains"])) for one in loads(packed))
 
 
 def _output_frame(output: Output) -> dict[str, Any]:

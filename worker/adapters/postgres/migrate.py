@@ -157,7 +157,9 @@ def _open(url: str) -> psycopg.Connection[Any]:
     try:
         connection = psycopg.connect(conninfo)
     except psycopg.Error as error:
-        raise SetupError(f"the database can't be reached: {_reason(error)}. Is WORKER_DATABASE_URL right?") from None
+        raise SetupError(
+            f"the database can't be reached: {_reason(error)}. Is its URL (WORKER_DATABASE_URL) right?"
+        ) from None
     try:
         _check_server(connection)
     except SetupError:

@@ -11,6 +11,7 @@ from typing import Final, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 from worker.adapters.postgres.statements import SETTINGS
 from worker.ports import DatabaseRefused, DatabaseUnavailable
@@ -84,6 +85,12 @@ class Session:
         """Run one statement, bounded in time, and give its rows. Raises: DatabaseUnavailable."""
         with self.transaction() as connection:
             return connection.execute(statement, parameters).fetchall()
+
+    def come_to_rest(self) -> None:
+        """Close the connection if a transaction is open on it; never fails."""
+        connection = self._connection
+        if connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE:
+            self.close()
 
     def close(self) -> None:
         """Close the connection, which rolls back what is open; never fails."""

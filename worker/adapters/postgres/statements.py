@@ -50,6 +50,36 @@ FROM unnest(%b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[], %b::big
 WHERE instances.subject_digest = row.subject_digest AND instances.revision = row.revision_before
 """
 
+REPLACE_INSTANCES = """
+UPDATE instances
+SET parent_subject = row.parent_subject, parent_digest = row.parent_digest, source = row.source,
+    version = row.version, status = row.status, states = row.states::text[], snapshot = row.snapshot::jsonb,
+    output = row.output::jsonb, init_event_id = row.init_event_id, revision = row.revision, now_ms = row.now_ms,
+    updated_at = now(), ended_at = CASE WHEN row.status <> 'active' THEN now() END
+FROM unnest(%b::bytea[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[],
+            %b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])
+  AS row (subject_digest, subject, parent_subject, parent_digest, source, version, status, states,
+          snapshot, output, init_event_id, revision, now_ms)
+WHERE instances.subject_digest = row.subject_digest AND instances.revision = %b
+"""
+
+INSTANCE_AT = "SELECT FROM instances WHERE subject_digest = %b AND revision = %b"
+
+NO_INSTANCE = "SELECT WHERE NOT EXISTS (SELECT FROM instances WHERE subject_digest = %b)"
+
+CONSUMPTION = "SELECT content_digest, emitted FROM consumptions WHERE event_digest = %b"
+
+INSERT_CONSUMPTION = """
+INSERT INTO consumptions (event_digest, subject_digest, event_source, event_id, event_type, content_digest, emitted)
+VALUES (%b, %b, %b, %b, %b, %b, %b)
+ON CONFLICT DO NOTHING
+"""
+
+FORGET_CONSUMPTIONS = """
+DELETE FROM consumptions
+WHERE event_digest IN (SELECT event_digest FROM consumptions WHERE consumed_at < %s LIMIT %s)
+"""
+
 INSERT_JOURNAL = """
 INSERT INTO journal (partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
                      event_type, content_digest, consumed, outcome, reason, error_name, error_message,

@@ -153,7 +153,28 @@ definitions: Final = Table(
     comment="Each machine definition that a worker ran, once per hash",
 )
 
+consumptions: Final = Table(
+    "consumptions",
+    metadata,
+    Column("event_digest", BYTEA, primary_key=True, comment="SHA-256 of subject, source and id"),
+    Column("subject_digest", BYTEA, nullable=False),
+    Column("event_source", TEXT, nullable=False),
+    Column("event_id", TEXT, nullable=False),
+    Column("event_type", TEXT, nullable=False),
+    Column(
+        "content_digest", BYTEA, nullable=False, comment="Sixteen bytes; differs if type, dataschema or data differ"
+    ),
+    Column("emitted", BYTEA, comment="JSON: a list of {domains, event}"),
+    Column("consumed_at", _TIME, nullable=False, server_default=_NOW),
+    _digest_check("event_digest"),
+    _digest_check("subject_digest"),
+    comment="One row per event that an orchestrator of the library consumed, until it is forgotten",
+)
+
+Index(None, consumptions.c.consumed_at)
+
 COMPRESSED: Final = {
+    "consumptions": ("emitted",),
     "instances": ("snapshot", "output"),
     "journal": ("record_key", "event", "event_headers", "outputs"),
 }

@@ -52,6 +52,11 @@ SELECT day, partition, record_offset, epoch_ms(record_timestamp) AS record_time,
 FROM journal
 WHERE outcome = 'dead_lettered'
 """,
+    "consumed_events": """
+CREATE VIEW consumed_events AS
+SELECT subject_digest, event_source, event_id, event_type, try_json(emitted) AS emitted, consumed_at
+FROM consumptions
+""",
     "workflow_counts": """
 CREATE VIEW workflow_counts AS
 SELECT source, version, status, count(*) AS instances
