@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 from worker.core.arguments import shown
 from worker.core.errors import InvalidDataError, SetupError
 from worker.core.json import dumps
-from worker.core.schema_findings import schema_findings
+from worker.core.schema_findings import ObjectKeys, object_keys, schema_findings
 
 Number = Annotated[int, Strict()] | Annotated[float, Strict(), AllowInfNan(allow_inf_nan=False)]
 """A JSON number that stays what it is: 1 is an integer, 1.5 a float; no boolean, no text."""
@@ -75,6 +75,10 @@ class Schema:
         except InvalidDataError:
             return False
         return True
+
+    def keys(self) -> ObjectKeys | None:
+        """Tell which keys of the data are read, if that can be told without data."""
+        return object_keys(self._adapter.core_schema)
 
     def json_schema(self) -> dict[str, Any]:
         """Give the JSON Schema (2020-12) of what is accepted."""

@@ -94,11 +94,11 @@ class Chart:
         Raises: SetupError.
         """
         loaded = load_statechart(source, name)
-        statechart, name = loaded.statechart, loaded.name
+        statechart = loaded.statechart
         named = _named_functions(functions)
         compiler = _Compiler(loaded, named)
         chart = cls(
-            name=name,
+            name=loaded.origin.name,
             statechart=statechart,
             text=canonical_text(statechart),
             functions=named,
@@ -110,11 +110,11 @@ class Chart:
             guards=compiler.guards,
             actions=compiler.actions,
             conditions=compiler.conditions,
-            file=loaded.file,
+            file=loaded.origin.file,
             positions=loaded.positions,
         )
         for line, finding in _findings(chart, compiler.snippets):
-            raise SetupError(f"{loaded.at(line)}: {finding}")
+            raise SetupError(f"{loaded.origin.at(line)}: {finding}")
         return chart
 
     @property
@@ -232,12 +232,12 @@ class _Compiler:
         try:
             snippet = compile_snippet(code.text, code.place, code.kind, self._functions)
         except SyntaxError as error:
-            where = self._loaded.at(line and error.lineno and line + error.lineno - 1)
-            told = f" (line {error.lineno} of it)" if error.lineno else ""
+            where = self._loaded.origin.at(line and error.lineno and line + error.lineno - 1)
+            told = f" (line {error.lineno} of it)" if error.lineno and line is None else ""
             raise SetupError(f"{where}: {code.place}: the code doesn't compile{told}: {error.msg}.") from error
         except (ValueError, RecursionError, MemoryError) as error:
             reason = str(error) or "it is nested too deeply"
-            where = self._loaded.at(line)
+            where = self._loaded.origin.at(line)
             raise SetupError(f"{where}: {code.place}: the code doesn't compile: {reason}.") from error
         snippet = replace(snippet, line=line)
         self.snippets.append(snippet)

@@ -1,9 +1,8 @@
 """Read a statechart from YAML, and refuse what sismic would take silently for something else."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -19,6 +18,7 @@ from sismic.model import (
 )
 
 from worker.core.engine.positions import Positions, positions_of
+from worker.core.engine.shape import shape_findings
 from worker.core.engine.structure import FrozenStatechart
 from worker.core.errors import SetupError
 
@@ -26,17 +26,26 @@ _ENDINGS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedStatechart:
-    """A statechart, its name for error texts, and where its parts stand in its text."""
+class Origin:
+    """Where a statechart is from: its name for error texts, and its file, if it has one."""
 
-    statechart: FrozenStatechart
     name: str
     file: Path | None
-    positions: Positions
 
     def at(self, line: int | None) -> str:
-        """Name a line for error texts: of a file, as editors find it."""
-        return self.name if self.file is None or line is None else f"{self.name}:{line}"
+        """Name a line: of a file as editors find it, of a text in words."""
+        if line is None:
+            return self.name
+        return f"{self.name}, line {line}" if self.file is None else f"{self.name}:{line}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedStatechart:
+    """A statechart, where it is from, and where its parts stand in its text."""
+
+    statechart: FrozenStatechart
+    origin: Origin
+    positions: Positions = field(default_factory=Positions)
 
 
 def load_statechart(source: str | Path | Statechart, name: str | None) -> LoadedStatechart:
@@ -48,20 +57,14 @@ def load_statechart(source: str | Path | Statechart, name: str | None) -> Loaded
     if isinstance(source, str) and "\n" not in source and source.endswith(_ENDINGS):
         source = Path(source)
     file = source if isinstance(source, Path) else None
-    positions = Positions()
     if isinstance(source, Statechart):
-        name = name or f"statechart {source.name!r}"
-        statechart = _validated(source, name)
+        place = Origin(name or f"statechart {source.name!r}", None)
+        loaded = LoadedStatechart(_validated(source, place), place)
     else:
-        name = str(file) if file else name or "statechart"
-        text = _text(source, name)
-        statechart = _imported(text, name)
-        positions = positions_of(text)
-    if statechart.root is None:
-        raise SetupError(f"{name}: the chart has no root state; give it one.")
-    loaded = LoadedStatechart(FrozenStatechart(statechart), name, file, positions)
-    for state, finding in _structural_findings(statechart):
-        raise SetupError(f"{loaded.at(positions.states.get(state))}: {finding}")
+        place = Origin(str(file) if file else name or "statechart", file)
+        loaded = _read(_text(source, place), place)
+    for state, finding in _structural_findings(loaded.statechart):
+        raise SetupError(f"{place.at(loaded.positions.states.get(state))}: {finding}")
     return loaded
 
 
@@ -71,78 +74,51 @@ def canonical_text(statechart: Statechart) -> str:
     return text
 
 
-def _text(source: str | Path, name: str) -> str:
+def _text(source: str | Path, place: Origin) -> str:
     if isinstance(source, str):
         return source
     try:
         return source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{name}: the statechart can't be read ({error}); name a YAML file in UTF-8.") from error
+        raise SetupError(f"{place.name}: the statechart can't be read ({error}); name a YAML file in UTF-8.") from error
 
 
-def _imported(text: str, name: str) -> Statechart:
+def _read(text: str, place: Origin) -> LoadedStatechart:
     try:
-        document = YAML(typ="safe", pure=True).load(text)
+        reader = YAML(typ="safe", pure=True)
+        node, document = reader.compose(text), reader.load(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"line {mark.line + 1}" if mark else "the text"
-        raise SetupError(f"{name}: {line}: no valid YAML ({error.problem}); correct it.") from error
+        where = place.at(error.problem_mark.line + 1 if error.problem_mark else None)
+        raise SetupError(f"{where}: no valid YAML ({error.problem}); correct it.") from error
     except (YAMLError, ValueError) as error:
-        raise SetupError(f"{name}: no valid YAML ({error}); correct it.") from error
-    for finding in _silent_findings(document):
-        raise SetupError(f"{name}: {finding}")
+        raise SetupError(f"{place.name}: no valid YAML ({error}); correct it.") from error
+    for line, finding in shape_findings(node):
+        raise SetupError(f"{place.at(line)}: {finding}")
     try:
-        return import_from_dict(document)
+        statechart = import_from_dict(document)
     except StatechartError as error:
-        raise SetupError(f"{name}: sismic refuses the chart: {_reason(error)}; correct it.") from error
+        raise _refused(place, error) from error
+    return LoadedStatechart(FrozenStatechart(statechart), place, positions_of(node, text))
 
 
-def _validated(statechart: Statechart, name: str) -> Statechart:
+def _validated(statechart: Statechart, place: Origin) -> FrozenStatechart:
+    if statechart.root is None:
+        raise SetupError(f"{place.name}: the chart has no root state; give it one.")
     try:
         statechart.validate()
     except StatechartError as error:
-        raise SetupError(f"{name}: sismic refuses the chart: {_reason(error)}; correct it.") from error
-    return statechart
+        raise _refused(place, error) from error
+    return FrozenStatechart(statechart)
+
+
+def _refused(place: Origin, error: StatechartError) -> SetupError:
+    return SetupError(f"{place.name}: sismic refuses the chart: {_reason(error)}; correct it.")
 
 
 def _reason(error: StatechartError) -> str:
     """Find the line that says it in the tower of texts that the schema library builds."""
     lines = [line for line in getattr(error.__cause__, "autos", ()) if line]
     return str(lines[-1] if lines else error.__cause__ or error)
-
-
-def _silent_findings(document: Any) -> Iterator[str]:
-    """Find keys without a value (sismic reads `guard:` as the text "None") and children that sismic drops."""
-    chart = document.get("statechart") if isinstance(document, Mapping) else None
-    if isinstance(chart, Mapping):
-        yield from _empty_keys(chart, "the chart", but=("description", "root state"))
-        yield from _silent_in_state(chart.get("root state"))
-
-
-def _silent_in_state(state: Any) -> Iterator[str]:
-    if not isinstance(state, Mapping):
-        return
-    place = f"state {state.get('name')!r}"
-    children = [child for key in ("states", "parallel states") for child in _entries(state, key)]
-    yield from _empty_keys(state, place)
-    if "type" in state and children:
-        yield f"{place}: a {state['type']} state has no states of its own; move them out of it."
-    for transition in _entries(state, "transitions"):
-        if isinstance(transition, Mapping):
-            yield from _empty_keys(transition, f"{place}, transition on {transition.get('event')!r}")
-    for child in children:
-        yield from _silent_in_state(child)
-
-
-def _entries(state: Mapping[str, Any], key: str) -> list[Any]:
-    entries = state.get(key)
-    return entries if isinstance(entries, list) else []
-
-
-def _empty_keys(mapping: Mapping[str, Any], place: str, but: tuple[str, ...] = ()) -> Iterator[str]:
-    for key, value in mapping.items():
-        if key not in but and (value is None or (isinstance(value, str) and not value.strip())):
-            yield f"{place}: {key!r} has no value; give it one or remove the key."
 
 
 def _structural_findings(statechart: Statechart) -> Iterator[tuple[str, str]]:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ruamel.yaml import YAML, MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 _BLOCK_STYLES: Final = ("|", ">")
 _TRANSITION_CODE: Final = ("guard", "action")
@@ -25,52 +24,51 @@ class Positions:
     lines: tuple[str, ...] = ()
 
 
-def positions_of(text: str) -> Positions:
-    """Find the parts of a chart; what is not where a chart has it is left out."""
+def positions_of(document: Node | None, text: str) -> Positions:
+    """Find the parts of a chart in the composed text; what is not where a chart has it is left out."""
     found = Positions(lines=tuple(text.splitlines()))
-    try:
-        document = YAML(typ="safe", pure=True).compose(text)
-    except (YAMLError, ValueError):
-        return found
-    chart = _value(document, "statechart")
-    _note_code(found, ("preamble",), _value(chart, "preamble"))
-    _note_state(found, _value(chart, "root state"))
+    chart = part_of(document, "statechart")
+    _note_code(found, ("preamble",), part_of(chart, "preamble"))
+    _note_state(found, part_of(chart, "root state"))
     return found
 
 
+def part_of(node: Node | None, key: str) -> Node | None:
+    """Give a value of a mapping; nothing if there is none."""
+    if not isinstance(node, MappingNode):
+        return None
+    return next((value for name, value in node.value if isinstance(name, ScalarNode) and name.value == key), None)
+
+
+def entries_of(node: Node | None) -> Iterator[Node]:
+    """Go through the entries of a list; of anything else, through nothing."""
+    if isinstance(node, SequenceNode):
+        yield from node.value
+
+
+def line_of(node: Node) -> int:
+    """Give the line on which a node begins."""
+    line: int = node.start_mark.line
+    return line + 1
+
+
 def _note_state(found: Positions, state: Node | None) -> None:
-    name = _value(state, "name")
+    name = part_of(state, "name")
     if state is None or not isinstance(name, ScalarNode):
         return
-    found.states.setdefault(name.value, _line(state))
+    found.states.setdefault(name.value, line_of(state))
     for key in _STATE_CODE:
-        _note_code(found, (name.value, key), _value(state, key))
-    for index, transition in enumerate(_entries(_value(state, "transitions"))):
-        found.transitions.setdefault((name.value, index), _line(transition))
+        _note_code(found, (name.value, key), part_of(state, key))
+    for index, transition in enumerate(entries_of(part_of(state, "transitions"))):
+        found.transitions.setdefault((name.value, index), line_of(transition))
         for key in _TRANSITION_CODE:
-            _note_code(found, (name.value, index, key), _value(transition, key))
+            _note_code(found, (name.value, index, key), part_of(transition, key))
     for key in ("states", "parallel states"):
-        for child in _entries(_value(state, key)):
+        for child in entries_of(part_of(state, key)):
             _note_state(found, child)
 
 
 def _note_code(found: Positions, key: tuple[str | int, ...], value: Node | None) -> None:
     if isinstance(value, ScalarNode):
         # The text of a block begins on the line below its mark.
-        found.code.setdefault(key, _line(value) + (value.style in _BLOCK_STYLES))
-
-
-def _value(node: Node | None, key: str) -> Node | None:
-    if not isinstance(node, MappingNode):
-        return None
-    return next((value for name, value in node.value if isinstance(name, ScalarNode) and name.value == key), None)
-
-
-def _entries(node: Node | None) -> Iterator[Node]:
-    if isinstance(node, SequenceNode):
-        yield from node.value
-
-
-def _line(node: Node) -> int:
-    line: int = node.start_mark.line
-    return line + 1
+        found.code.setdefault(key, line_of(value) + (value.style in _BLOCK_STYLES))
