@@ -92,8 +92,10 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str, given: Mapping[str, str] | None, folder: Path) -> Iterator[Running]:
-    """Start `python -m …` and let it run; it is ended in any case."""
+def running(
+    *arguments: str, given: Mapping[str, str] | None, folder: Path, directory: Path = ROOT
+) -> Iterator[Running]:
+    """Start `python -m …` in a directory and let it run; it is ended in any case."""
     output_file = folder / "output.txt"
     with output_file.open("wb") as output:
         program = subprocess.Popen(
@@ -101,7 +103,7 @@ def running(*arguments: str, given: Mapping[str, str] | None, folder: Path) -> I
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=ROOT,
+            cwd=directory,
             env=environment({**(given or {}), "TMPDIR": str(folder)}),
         )
     try:

@@ -48,7 +48,6 @@ class PassThrough:
                 "partitioner": "murmur2_random",
                 "retry.backoff.ms": 10,
                 "linger.ms": 1,
-                "compression.type": "lz4",
                 "log_level": 4,
             }
         )

@@ -21,7 +21,7 @@ ARROW = re.compile(r"^ *([\w*\[\]]+) --> ([\w*\[\]]+)(?:: .+)?$", re.MULTILINE)
 POINT = "[*]"
 STOP_AT_THE_END = "trap 'for job in $(jobs -p); do kill $job; done; wait || true' EXIT\n"
 TIMEOUT_SECONDS = 90
-TO_EXAMPLES = re.compile(r"\]\(\.\./(machines/\w+)(?:/README\.md)?\)")
+TO_EXAMPLES = re.compile(r"\]\(\.\./(machines/\w+)/README\.md\)")
 
 Arrows = frozenset[tuple[str, str]]
 

@@ -233,6 +233,18 @@ def test_a_lock_that_can_t_be_had_is_told(database: PostgresDatabase, each_migra
     assert database.begin(OURS.owner, wanted()).instances == {}
 
 
+def test_a_batch_that_stalls_is_ended_and_its_locks_are_free(each_migrated_database_url: str) -> None:
+    stalled = PostgresDatabase(DatabaseConfig(each_migrated_database_url, idle_timeout_seconds=0.1), OURS.owner)
+    taken(stalled)
+    stalled.begin(OURS.owner, wanted())
+    with psycopg.connect(each_migrated_database_url) as waiting:
+        waiting.execute("SET lock_timeout = '20s'")
+        waiting.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(DIGEST),))
+    with pytest.raises(DatabaseUnavailable):
+        stalled.commit(writes())
+    stalled.close()
+
+
 def test_a_cut_connection_is_told_and_opened_again(database: PostgresDatabase, each_migrated_database_url: str) -> None:
     taken(database)
     database.begin(OURS.owner, wanted())
@@ -283,7 +295,7 @@ def test_a_batch_costs_a_fixed_number_of_round_trips(
     created = [(digest, replace(INSTANCE, subject=f"subject-{n}")) for n, digest in enumerate(digests)]
     rows = [row(10 + number) for number in range(subjects)]
     database.commit(writes(10 + subjects, created=created, journal=rows))
-    assert len(pipelines) == 2, "one pipeline reads, one writes; COMMIT is the third round trip"
+    assert len(pipelines) == 2, "one pipeline reads, one writes; the instances and COMMIT are a round trip each"
 
 
 def test_a_release_does_not_wait_for_ever(database: PostgresDatabase, each_migrated_database_url: str) -> None:

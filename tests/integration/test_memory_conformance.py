@@ -1,4 +1,4 @@
-"""The memories' suites on every memory that there is."""
+"""The memories' suites on the memory in PostgreSQL."""
 
 from collections.abc import Iterator
 
@@ -6,22 +6,8 @@ import pytest
 
 from tests.servers.postgres import Databases
 from worker.adapters.postgres.memory import PostgresMachineMemory
-from worker.orchestrator import MachineMemory, SimpleMachineMemory, TelemeteredMachineMemory
-from worker.testing.memories import DeduplicatingMemoryConformance, MachineMemoryConformance
-
-
-class TestSimpleMachineMemory(MachineMemoryConformance):
-    checks_previous = False
-
-    def make_memory(self) -> SimpleMachineMemory:
-        return SimpleMachineMemory()
-
-
-class TestTelemeteredMachineMemory(MachineMemoryConformance):
-    checks_previous = False
-
-    def make_memory(self) -> TelemeteredMachineMemory:
-        return TelemeteredMachineMemory(SimpleMachineMemory())
+from worker.orchestrator import MachineMemory
+from worker.testing.memories import DeduplicatingMemoryConformance
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any
 
 import pytest
 import structlog
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 
 from machines.order.contracts import Approval, OrderComplete, OrderInit, approval, inventory, order
 from tests.acceptance.commands import run_worker
@@ -25,6 +26,7 @@ from tests.services.stock import MISSING, SYSTEM_ERROR, TAKEN, V1, V2, Missing, 
 from worker import (
     Client,
     InvalidDataError,
+    KafkaUnavailable,
     Reply,
     ServiceWorker,
     SetupError,
@@ -35,11 +37,14 @@ from worker import (
 )
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.membership import GroupMember
+from worker.adapters.kafka.tailing import Start, TopicTail
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.codec import decode_record, encode_record
 from worker.core.events import Event
 from worker.core.routing import Topics
 from worker.demo.services import SAMPLE_SERVICES
+from worker.services.answering import AnsweringConfig
+from worker.services.serving import ServiceStuck
 from worker.settings import Settings
 
 PATIENCE_SECONDS = 60.0
@@ -389,9 +394,9 @@ def requests(kafka_cluster: KafkaCluster) -> Requests:
 
 
 @contextmanager
-def serving(requests: Requests, *services: Any) -> Iterator[None]:
+def serving(requests: Requests, *services: Any, config: AnsweringConfig | None = None) -> Iterator[None]:
     """Serve, as one process does."""
-    with ServiceWorker(services, settings=requests.settings) as worker:
+    with ServiceWorker(services, settings=requests.settings, config=config) as worker:
         assert worker.wait_until_serving(PATIENCE_SECONDS)
         yield
 
@@ -488,7 +493,8 @@ def test_the_newest_version_of_a_process_answers_what_names_none(requests: Reque
 def test_what_was_asked_before_the_service_began_is_answered_once(requests: Requests) -> None:
     requests.send(*(request(id=f"early-{number}", subject=f"s-{number}") for number in range(20)))
     for _ in range(2):
-        with serving(requests, take):
+        # Turns end in the midst of what was fetched, and nothing may be lost between two.
+        with serving(requests, take, config=AnsweringConfig(requests_max=3)):
             requests.wait_for_answers(*(f"early-{number}" for number in range(20)))
     assert len(requests.answers()) == 20
 
@@ -496,10 +502,11 @@ def test_what_was_asked_before_the_service_began_is_answered_once(requests: Requ
 def test_a_member_that_leaves_commits_first(requests: Requests) -> None:
     """What was read and not yet committed is settled within `close`, before the partitions go."""
     requests.send(*(request(id=f"r-{number}", subject=f"s-{number}") for number in range(8)))
-    first, second = Member(requests), Member(requests)
+    first = Member(requests)
     wait_until(lambda: first.read() == 8, PATIENCE_SECONDS, "the first has read all")
     first.member.close()
     assert first.settled == 1
+    second = Member(requests)
     wait_until(lambda: second.read() == 0 and second.member.is_assigned, PATIENCE_SECONDS, "the second has joined")
     requests.send(request(id="r-8"))
     wait_until(lambda: second.read() == 1, PATIENCE_SECONDS, "the second reads what is new")
@@ -523,6 +530,89 @@ class Member:
     def _settle(self) -> None:
         self.settled += 1
         self.member.commit()
+
+
+def test_a_function_that_does_not_return_does_not_hold_up_the_end(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.services.serving.STOP_SECONDS", 0.2)
+    begun, go = Flag(), Flag()
+
+    @service(V1)
+    def slow(_: Take) -> Taken:
+        begun.set()
+        go.wait(PATIENCE_SECONDS)
+        return Taken(left=1)
+
+    worker = ServiceWorker([slow], settings=requests.settings)
+    with worker:
+        requests.send(request(id="held"))
+        assert begun.wait(PATIENCE_SECONDS)
+        with pytest.raises(ServiceStuck, match=r"Service\(com\.stock\.take 1\.0\.0\) did not end within 0\.2 s"):
+            worker.__exit__(None, None, None)
+        go.set()
+        # What was in hand is answered all the same, if the process lasts.
+        requests.wait_for_answers("held")
+        monkeypatch.setattr("worker.services.serving.STOP_SECONDS", PATIENCE_SECONDS)
+
+
+def test_a_bug_ends_all_services_and_comes_out(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("worker.services.answering.Answering._take", broken)
+    requests.send(request())
+    with pytest.raises(RuntimeError, match="a bug"):
+        ServiceWorker([take, take_newer], settings=requests.settings).run()
+
+
+def test_an_error_among_records_passes_none_over(requests: Requests) -> None:
+    requests.send(*(request(id=f"r-{number}", subject=f"s-{number}") for number in range(20)))
+    config = KafkaConfig(requests.cluster.bootstrap_servers)
+    with TopicTail(config, [requests.topics.domain("default")], Start.BEGINNING, "tail") as tail:
+        erring = Erring(tail._client)
+        tail._client = erring  # type: ignore[assignment]
+        values: list[bytes | None] = []
+
+        def read_all() -> bool:
+            try:
+                values.extend(one.record.value for one in tail.read(0.1))
+            except KafkaUnavailable:
+                erring.errors += 1
+            return len(values) >= 20
+
+        wait_until(read_all, PATIENCE_SECONDS, "all are read")
+    assert erring.errors == 3
+    assert len(set(values)) == len(values) == 20
+
+
+class Erring:
+    """A consumer that puts an error after what it read, three times."""
+
+    def __init__(self, client: Consumer) -> None:
+        self._client = client
+        self.errors = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def consume(self, count: int, wait_seconds: float) -> list[Any]:
+        messages: list[Any] = self._client.consume(count, wait_seconds)
+        return [*messages, ErrorMessage()] if messages and self.errors < 3 else messages
+
+
+class ErrorMessage:
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._TRANSPORT)
+
+
+def test_a_client_is_told_that_its_event_is_refused(requests: Requests) -> None:
+    requests.limit_answers()
+    with Client(SHOP, settings=requests.settings) as client:
+        with pytest.raises(KafkaUnavailable, match="the brokers refused a record: MSG_SIZE_TOO_LARGE"):
+            client.send(request({"sku": "x" * INPUT_BYTES_MAX}))
+        client.send(request(id="small"))
+    assert [event.id for event in read(requests.cluster, requests.topics.input)] == ["small"]
 
 
 def test_ctrl_c_and_sigterm_end_the_process_well(requests: Requests, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.cases import SEED_VARIABLE
 from tests.interop.node import Peer, compile_typescript, fetch_modules, node_can_run
 from tests.servers.availability import NODE_REMEDY
-
-SEED_VARIABLE = "INTEROP_SEED"
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def fetch_modules() -> None:
 
 def compile_typescript(folder: Path) -> Path:
     """Check and compile the TypeScript in a folder that sees the packages; give the folder of the programs."""
-    for source in (*TYPESCRIPT.glob("*.ts"), TYPESCRIPT / "tsconfig.json", TYPESCRIPT / "package.json"):
+    for source in (*TYPESCRIPT.glob("*ts"), TYPESCRIPT / "tsconfig.json", TYPESCRIPT / "package.json"):
         shutil.copy(source, folder)
     (folder / "node_modules").symlink_to(modules_folder(), target_is_directory=True)
     _run(["node", "node_modules/typescript/bin/tsc", "--project", "."], folder, COMPILE_TIMEOUT_SECONDS)
@@ -90,6 +90,7 @@ class Peer:
 
     program: Path
     _process: subprocess.Popen[str] = field(init=False)
+    _reader: threading.Thread = field(init=False)
     _answers: "queue.SimpleQueue[str]" = field(init=False, default_factory=queue.SimpleQueue)
 
     def __enter__(self) -> Self:
@@ -101,7 +102,8 @@ class Peer:
             encoding="utf-8",
             env=environment({}),
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         return self
 
     def __exit__(
@@ -113,7 +115,8 @@ class Peer:
             self._process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        self._reader.join(STOP_TIMEOUT_SECONDS)
+        self._process.__exit__(kind, error, trace)
 
     def ask(self, question: str, **given: Any) -> Any:
         """Ask one question and give the answer. Raises: AssertionError, if the peer itself fails."""

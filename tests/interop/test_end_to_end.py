@@ -30,7 +30,7 @@ WAREHOUSE = "com.example.warehouse"
 PARENT = "arvo.orc.shipment"
 PARTITIONS = 4
 UNCOMMITTED = "uncommitted"
-PLAY_TIMEOUT_SECONDS = 60
+PLAY_TIMEOUT_SECONDS = 40
 SCENARIOS = 10
 
 

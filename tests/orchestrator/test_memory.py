@@ -1,4 +1,4 @@
-"""The memory in this process, by what the reference's does."""
+"""The memories in this process, by the suite and by what the reference's does."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,9 @@ import pytest
 from tests.orchestrator.desk import COUNT, start, subject_of
 from worker.core.engine.api import Snapshot
 from worker.core.instances import Instance, Status
-from worker.orchestrator import DeduplicatingMemory, MachineMemory, SimpleMachineMemory
+from worker.orchestrator import DeduplicatingMemory, MachineMemory, SimpleMachineMemory, TelemeteredMachineMemory
+from worker.testing.local_memory import LocalMemory
+from worker.testing.memories import DeduplicatingMemoryConformance, MachineMemoryConformance
 
 INSTANCE = Instance(
     subject=subject_of(),
@@ -77,6 +79,25 @@ def test_of_many_threads_one_has_the_lock() -> None:
     with ThreadPoolExecutor(8) as threads:
         taken = list(threads.map(lambda number: memory.lock(f"x-{number % 50}"), range(400)))
     assert sum(taken) == 50
+
+
+class TestTheSuiteOnSimpleMachineMemory(MachineMemoryConformance):
+    checks_previous = False
+
+    def make_memory(self) -> SimpleMachineMemory:
+        return SimpleMachineMemory()
+
+
+class TestTheSuiteOnTelemeteredMachineMemory(MachineMemoryConformance):
+    checks_previous = False
+
+    def make_memory(self) -> TelemeteredMachineMemory:
+        return TelemeteredMachineMemory(SimpleMachineMemory())
+
+
+class TestTheSuiteOnLocalMemory(DeduplicatingMemoryConformance):
+    def make_memory(self) -> LocalMemory:
+        return LocalMemory()
 
 
 def test_is_a_memory_that_does_not_deduplicate() -> None:

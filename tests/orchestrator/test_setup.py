@@ -10,6 +10,7 @@ from tests.orchestrator.desk import COUNTER, OnceMemory, counter, start
 from worker.core.engine.api import Program, Snapshot, StepInput, StepResult
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.errors import ExecutionFailure, SetupError
+from worker.core.events import Event
 from worker.core.machines import Machine, setup_machine
 from worker.core.registry import Registry
 from worker.orchestrator import Orchestrator, SimpleMachineMemory, create_orchestrator
@@ -67,6 +68,10 @@ class HalfMemory:
 
     def lock(self, subject: str) -> bool:
         return True
+
+
+class LacksConsumed(SimpleMachineMemory):
+    def seen(self, event: Event) -> None: ...
 
 
 @pytest.mark.parametrize(

@@ -437,6 +437,15 @@ def test_only_events_are_published() -> None:
         LocalBroker().publish(create_event(_attributes()), domains=["dlq"])
 
 
+def test_an_event_may_be_published_to_other_domains() -> None:
+    event = create_event(_attributes())
+    broker = LocalBroker(send)
+    broker.publish(event, domains="analytics")
+    broker.publish(event, domains=["analytics", "audit", "analytics"])
+    assert (broker.bucket("analytics"), broker.bucket("audit")) == ((event, event), (event,))
+    assert (broker.bucket(), broker.errors) == ((), ())
+
+
 def test_a_reply_that_the_service_does_not_have_is_refused() -> None:
     broker = LocalBroker(order)
     started = broker.start(order, order_id="A-1", amount=40)

@@ -9,7 +9,7 @@ import pytest
 
 from machines.order import machine as order
 from tests.core.engine.charts import chart_text
-from tests.core.lab import lab_contract, lab_machine, one_contract
+from tests.core.lab import SHIP, lab_contract, lab_machine, one_contract
 from tests.testing.parcels import LABEL, parcel
 from worker import SetupError, setup_machine
 from worker.core.outcomes import Advanced, DeadLettered
@@ -34,6 +34,7 @@ def test_a_workflow_from_its_start_to_its_end() -> None:
     run.when(RESERVED, total=80, warehouse="Utrecht")
     run.then(state="approving", emitted=[("com.approval.request", {"amount": 40})], context={"total": 80})
     run.then_emitted("com.approval.request", {"order_id": "A-1"}, domains=["external"], to="com.approval.request")
+    run.then_emitted("com.approval.request", domains="external")
     run.when(APPROVED, approved=True, by="Grace").then(state="charging")
     run.when(CHARGED, charge_id="c-1")
     run.then(state="completed", emitted=[])
@@ -75,6 +76,23 @@ def test_a_childs_answer_comes_in_the_parents_subject() -> None:
     run.when(f"{LABEL}.done", label="<Oslo>").then(state="sending").then_emitted(
         "com.parcel.send", domains=["carriers"]
     )
+
+
+def test_an_answer_that_nobody_asked_for_comes_in_the_instances_subject() -> None:
+    run = started()
+    event = run.event(CHARGED, charge_id="c-1")
+    assert (event.subject, event.to, event.parentid) == (run.subject, order.source, run.steps[0].event.id)
+    child = Scenario(parcel()).given({"parentSubject$$": run.subject}, city="Oslo").given_state("sending")
+    assert child.event(f"{LABEL}.done", label="<Oslo>").subject == child.subject
+
+
+def test_a_child_that_was_not_told_of_its_parent_does_not_answer_it() -> None:
+    run = Scenario(lab_machine(f'emit("{SHIP}", {{"parentSubject$$": None}})')).given()
+    run.when(f"{SHIP}.done")
+    with pytest.raises(
+        AssertionError, match=r"ship.done was not taken: ignored: its subject is another orchestrator's"
+    ):
+        run.then()
 
 
 def test_a_service_that_fails() -> None:
@@ -258,7 +276,7 @@ def test_conditions_remember_what_the_test_gave() -> None:
         states:
           - name: w
             contract:
-              - always: result == __old__.result
+              - after: result == __old__.result
             transitions:
               - event: evt.one.call.success
                 target: end

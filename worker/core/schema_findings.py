@@ -28,7 +28,7 @@ def object_keys(core_schema: Mapping[str, Any]) -> ObjectKeys | None:
     while found.get("type") in _AFTER_FIELDS and not found.get("root_model"):
         config = found.get("config", {})
         by_name = config.get("validate_by_name", by_name)
-        takes_others = config.get("extra_fields_behavior") == "allow"
+        takes_others = config.get("extra_fields_behavior", takes_others and "allow") == "allow"
         found = found["schema"]
     if found.get("type") != "model-fields":
         return None

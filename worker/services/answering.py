@@ -94,7 +94,7 @@ class Answering:
 
     def _serve(self) -> None:
         with _Line(self._connection, self.group_id, self._connection.topics.domain(self.service.domain)) as line:
-            self._log.info("joined", group=self.group_id)
+            self._log.info("joining", group=self.group_id)
             while not self._stopping.is_set():
                 self._turn(line)
 

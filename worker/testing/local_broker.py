@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from worker.core.contracts import ContractVersion
 from worker.core.digests import DerivedIds
-from worker.core.domains import DEFAULT_DOMAIN, check_domain
+from worker.core.domains import DEFAULT_DOMAIN, check_domain, unique_domains
 from worker.core.errors import SetupError
 from worker.core.events import Event
 from worker.core.instances import Instance
@@ -26,7 +26,7 @@ from worker.testing.events import EventMaker, merged, service_with_reply
 from worker.testing.exchange import BrokerError, Exchange, Limits
 from worker.testing.handlers import FunctionHandler, Handler, HandlerFunction
 from worker.testing.local_memory import LocalMemory
-from worker.testing.texts import closest
+from worker.testing.texts import closest, names_of
 
 __all__ = ["COPIES_MAX", "DELIVERIES_MAX", "QUEUE_MAX", "BrokerError", "LocalBroker"]
 
@@ -133,14 +133,14 @@ class LocalBroker:
         self.publish(event)
         return event
 
-    def publish(self, *events: Event, domains: Iterable[str] = (DEFAULT_DOMAIN,)) -> None:
+    def publish(self, *events: Event, domains: str | Iterable[str] = DEFAULT_DOMAIN) -> None:
         """Publish events, and deliver until nothing is left; a function that calls it is run to its end first.
 
         What goes wrong with a delivery is found in `errors`, what the worker would put aside in `dead_letters`.
-        Raises: TypeError, for what is no event; BrokerError, for an event that says nothing of its receiver, a full
-        queue, or deliveries that go on for ever.
+        Raises: TypeError, for what is no event; ValueError, for what is no domain; BrokerError, for an event that
+        says nothing of its receiver, a full queue, or deliveries that go on for ever.
         """
-        named = tuple(map(check_domain, domains))
+        named = unique_domains(names_of(domains)) or (DEFAULT_DOMAIN,)
         for event in events:
             if not isinstance(event, Event):
                 raise TypeError(f"publish takes an Event, not a {type(event).__name__}; make one with create_event.")

@@ -72,6 +72,7 @@ class LocalMemory(SimpleMachineMemory):
         self._use("write")
         if _identity(event) in self._consumed:
             raise StaleWriteError("The event was consumed by another execution; execute it again for its events.")
+        self._check_previous(event.subject, previous)
         if instance is not None:
             super().write(event.subject, instance, previous)
         self._consumed[_identity(event)] = ConsumedEvent(content_digest(event), tuple(emitted))

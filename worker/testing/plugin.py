@@ -1,18 +1,16 @@
 """pytest's plugin: the fixtures `scenario` and `broker`. The kit is imported when a test asks for one of them."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from worker.core.machines import Machine
     from worker.testing.local_broker import LocalBroker
     from worker.testing.scenario import Scenario
 
 
 @pytest.fixture
-def scenario() -> "Callable[[Machine], Scenario]":
+def scenario() -> "type[Scenario]":
     """Begin a test of one machine: `scenario(machine).given(…).when(…).then(…)`."""
     from worker.testing.scenario import Scenario
 

@@ -17,7 +17,7 @@ from worker.testing.events import EventMaker, merged, service_with_reply
 from worker.testing.expectations import Expected, Wanted
 from worker.testing.scenario_report import came_of, scenario_report, states_text
 from worker.testing.steps import Step, Stepper
-from worker.testing.texts import closest, data_text, difference, emitted_text
+from worker.testing.texts import closest, data_text, difference, emitted_text, names_of
 
 
 class Scenario:
@@ -112,9 +112,7 @@ class Run:
             again = self._events.start(self.machine.contract, merged(data, fields))
             return replace(again, subject=self.subject)
         service = service_with_reply(self.machine.services, event_type)
-        request = self._last_request(service.type)
-        event = self._events.reply(request, service, event_type, merged(data, fields))
-        return replace(event, subject=self.subject)
+        return self._events.reply(self._last_request(service.type), service, event_type, merged(data, fields))
 
     # Then
 
@@ -133,7 +131,7 @@ class Run:
         __tracebackhide__ = True
         self._require_settled()
         if state is not None:
-            self._then_in([state] if isinstance(state, str) else list(state))
+            self._then_in(names_of(state))
         if emitted is not None:
             self._then_emitted_all(emitted)
         if context is not None:
@@ -146,14 +144,18 @@ class Run:
         data: Mapping[str, Any] | None = None,
         /,
         *,
-        domains: Iterable[str] | None = None,
+        domains: str | Iterable[str] | None = None,
         to: str | None = None,
         **fields: Any,
     ) -> Self:
-        """Ask for an emitted event with at least this data. Raises: AssertionError."""
+        """Ask for an emitted event with at least this data, and exactly these domains.
+
+        Data that is named `domains` or `to` is asked for in a mapping.
+        Raises: AssertionError.
+        """
         __tracebackhide__ = True
         self._require_settled()
-        wanted = Wanted(event_type, merged(data, fields), None if domains is None else frozenset(domains), to)
+        wanted = Wanted(event_type, merged(data, fields), None if domains is None else frozenset(names_of(domains)), to)
         found = [one for one in self._last.emitted if one.event.type == event_type]
         faults = [wanted.faults(one) for one in found]
         if not found:
@@ -315,7 +317,7 @@ class Run:
             for one in step.emitted:
                 if one.event.type == event_type:
                     return one.event
-        return replace(self._last.event, redirectto=self.machine.source)
+        return replace(self._first, id=self._last.event.id, data={}, redirectto=self.machine.source)
 
     def _settled(self) -> Self:
         self._is_settled = True
@@ -329,9 +331,9 @@ class Run:
                 ["Say so with then_failed, then_unexpected, then_duplicate, … if that is meant."],
             )
 
-    def _then_in(self, names: list[str]) -> None:
+    def _then_in(self, names: tuple[str, ...]) -> None:
         __tracebackhide__ = True
-        missing = [check_state(self.machine.chart, name) for name in names if name not in self.state]
+        missing = sorted(check_state(self.machine.chart, name) for name in names if name not in self.state)
         if missing:
             where = states_text(self.machine.chart, self.state)
             raise self._failure(f"Expected in {', '.join(missing)}; it is in {where}.")

@@ -7,16 +7,37 @@ from typing import Any, Final
 from worker.core.contracts import PARENT_SUBJECT
 from worker.core.events import Event
 from worker.core.json import dumps
-from worker.core.outcomes import Advanced, DeadLettered, DomainedEvent, Duplicate, Failed, Ignored, Outcome, Unexpected
+from worker.core.outcomes import (
+    Advanced,
+    DeadLettered,
+    DomainedEvent,
+    Duplicate,
+    Failed,
+    Ignored,
+    IgnoredReason,
+    Outcome,
+    Unexpected,
+)
 
 DATA_CHARACTERS_MAX: Final = 160
 CONTEXT_CHARACTERS_MAX: Final = 800
+
+_IGNORED: Final = {
+    IgnoredReason.NOT_HOSTED: "its subject is another orchestrator's",
+    IgnoredReason.ENDED: "the workflow has ended",
+    IgnoredReason.FOREIGN: "no contract of the machine has it, and it is addressed to somebody else",
+}
 
 
 def closest(name: str, names: Iterable[str]) -> str:
     """Give a hint at what may have been meant, if anything is near."""
     near = get_close_matches(name, list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def names_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Give the names that a test wrote as one text or as several."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def data_text(data: object, characters_max: int = DATA_CHARACTERS_MAX) -> str:
@@ -55,7 +76,7 @@ def outcome_text(outcome: Outcome) -> str:
         case Duplicate():
             return "dropped: it was consumed before"
         case Ignored(reason=reason):
-            return f"ignored: {reason.value}"
+            return f"ignored: {_IGNORED[reason]}"
         case DeadLettered(reason=reason, error_message=message):
             return f"dead letter {reason.value}: {message}"
 

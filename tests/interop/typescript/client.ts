@@ -1,6 +1,6 @@
 // A client of the worker: it starts workflows, and awaits how they end.
 import { type ArvoEvent, createArvoOrchestratorEventFactory } from 'arvo-core';
-import { order } from './contracts.js';
+import { order } from './contracts.cjs';
 import { kafka, newConsumer, newProducer, readEvent, toMessage, topic } from './kafka.js';
 
 export const CLIENT = 'com.example.shop';

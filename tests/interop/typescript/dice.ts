@@ -5,7 +5,7 @@ import {
   createArvoEvent,
   createArvoOrchestratorEventFactory,
 } from 'arvo-core';
-import { order } from './contracts.js';
+import { order } from './contracts.cjs';
 
 /** Make a generator of numbers in [0, 1): mulberry32. */
 export const newDice = (seed: number) => () => {

@@ -4,7 +4,7 @@ import {
   ArvoOrchestrationSubject,
   createArvoOrchestratorEventFactory,
 } from 'arvo-core';
-import { doubling } from './contracts.js';
+import { doubling } from './contracts.cjs';
 import { kafka, newConsumer, newProducer, readEvent, toMessage, topic } from './kafka.js';
 
 /** Complete one execution: under the parent's subject, for whoever the execution's own subject says. */

@@ -1,7 +1,7 @@
 // An orchestration in TypeScript that has the worker run an order below it.
 import { type ArvoEvent, ArvoOrchestrationSubject, createArvoOrchestratorEventFactory } from 'arvo-core';
 import { send } from './client.js';
-import { order } from './contracts.js';
+import { order } from './contracts.cjs';
 
 export const PARENT = 'arvo.orc.shipment';
 

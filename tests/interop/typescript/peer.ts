@@ -15,7 +15,7 @@ import {
 } from 'arvo-core';
 import { Partitioners } from 'kafkajs';
 import { z } from 'zod';
-import { approval, inventory, order, payment } from './contracts.js';
+import { approval, inventory, order, payment } from './contracts.cjs';
 import { newDice, randomEvent, randomOrder, randomSubject } from './dice.js';
 import { readEvent, toMessage } from './kafka.js';
 
@@ -68,7 +68,7 @@ const judgedData = (given: Given) => {
     : { paths: judgement.error.issues.map((issue) => issue.path) };
 };
 
-const declare = ({ kind, uri, type, version, emits }: Given) => {
+const declare = ({ kind, uri, type_: type, version, emits }: Given) => {
   const schema = z.object({});
   switch (kind) {
     case 'contract':
@@ -82,6 +82,20 @@ const declare = ({ kind, uri, type, version, emits }: Given) => {
     default:
       return createArvoOrchestratorContract({ uri, name: type, versions: { [version]: { init: schema, complete: schema } } });
   }
+};
+
+/** Tell whether init data may have an unlisted key, by the copy of zod that the contract was declared with. */
+const unlistedKeys = () => {
+  const data = { parentSubject$$: null, order_id: '1', amount: 1, more: 1 };
+  const inThisModule = createArvoOrchestratorContract({
+    uri: '#/a',
+    name: 'a',
+    versions: { '1.0.0': { init: z.object({}), complete: z.object({}) } },
+  }).version('1.0.0');
+  return {
+    commonJs: order.accepts.schema.safeParse(data).success,
+    esModule: inThisModule.accepts.schema.safeParse(data).success,
+  };
 };
 
 const facts = () =>
@@ -130,6 +144,7 @@ const questions: Record<string, (given: Given) => unknown> = {
   judgeData: judgedData,
   declare: (given) => judged(() => declare(given).uri),
   facts,
+  unlistedKeys,
   init: (given) => judged(() => init(given).toJSON()),
   systemError: (given) => judged(() => inTransit(systemError(given))),
   partitions: partitionsOf,

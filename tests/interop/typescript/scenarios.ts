@@ -5,7 +5,7 @@ import {
   createArvoOrchestratorEventFactory,
 } from 'arvo-core';
 import { CLIENT, connect, disconnect, placeOrder, send } from './client.js';
-import { asking, order } from './contracts.js';
+import { asking, order } from './contracts.cjs';
 import { PARENT, newParentSubject, orderBelow } from './parent.js';
 
 const PEN = { sku: 'pen', qty: 1 };

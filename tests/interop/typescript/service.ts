@@ -1,6 +1,6 @@
 // The order workflow's services: they read the worker's topics, and answer with arvo-core's events.
 import { type ArvoEvent, createArvoEventFactory } from 'arvo-core';
-import { approval, inventory, payment } from './contracts.js';
+import { approval, inventory, payment } from './contracts.cjs';
 import { kafka, newConsumer, newProducer, readEvent, toMessage, topic } from './kafka.js';
 
 /** Address an answer. Its id comes from the request's: the worker drops the second of two answers. */

@@ -80,7 +80,7 @@ class KafkaPublisher:
                 batch_size=self._batch_bytes_max,
                 retry_backoff_ms=10,
                 linger_ms=1,
-                compression_type="lz4",
+                # Not compressed unless a property says so: of all codecs kafkajs reads gzip alone, the slow one.
                 # A re-bootstrap gives up every broker while none answers, and librdkafka then waits for ever for the
                 # group's coordinator among them (librdkafka issue 5511): sending offsets would not return.
                 metadata_recovery_strategy="none",

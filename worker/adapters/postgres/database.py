@@ -1,7 +1,7 @@
 """Positions, instances and the journal in PostgreSQL: the runtime's `Database` port.
 
-A batch is one transaction on one connection, in three round trips: `begin` sends everything that locks and
-reads, `commit` everything that writes, then COMMIT. It never runs chart code and knows no Kafka.
+A batch is one transaction on one connection, in four round trips: `begin` sends everything that locks and reads,
+the instances last and apart; `commit` everything that writes, then COMMIT. It never runs chart code and knows no Kafka.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,7 +127,9 @@ class PostgresDatabase:
                 seen = connection.execute(
                     statements.SEEN_EVENTS, (list(wanted.event_keys), self._config.deduplication_days)
                 )
-                instances = connection.execute(statements.INSTANCES, (list(wanted.digests),))
+            # Apart: a pipeline ends with a flush after its sync, and PostgreSQL does not bound the idling of a session
+            # whose last word was a flush, so a worker that stalls would keep its locks.
+            instances = connection.execute(statements.INSTANCES, (list(wanted.digests),))
             as_found = {partition: (next_offset, holder) for partition, next_offset, holder in positions}
             found = Found(dict(map(columns.instance, instances)), [Seen(*row) for row in seen])
         self._check_positions(owner, wanted.next_offsets, as_found)

@@ -189,8 +189,7 @@ class PostgresMachineMemory:
     def _try_lock(self, session: Session, subject: str) -> bool:
         with session.connection() as connection:
             try:
-                with connection.pipeline():
-                    self._begin(connection, subject)
+                self._begin(connection, subject)
             except errors.LockNotAvailable:
                 connection.execute("ROLLBACK")
                 return False
@@ -198,32 +197,35 @@ class PostgresMachineMemory:
 
     def _row(self, subject: str, statement: LiteralString, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
         with self._session(subject) as (session, is_open), session.connection() as connection:
+            if is_open:
+                return connection.execute(statement, parameters).fetchone()
             with connection.pipeline():
-                if not is_open:
-                    self._begin(connection)
+                connection.execute(statements.BEGIN)
+                connection.execute(statements.SETTINGS, self._config.timeouts())
                 cursor = connection.execute(statement, parameters)
-                if not is_open:
-                    connection.execute("COMMIT")
+                connection.execute("COMMIT")
             return cursor.fetchone()
 
     def _write(self, subject: str, writes: Sequence[_Write]) -> None:
         with self._session(subject) as (session, is_open), session.connection() as connection:
-            with connection.pipeline():
-                if not is_open:
-                    self._begin(connection, subject)
-                cursors = [connection.execute(write.statement, write.parameters) for write in writes]
-            lost = [write.lost for write, cursor in zip(writes, cursors, strict=True) if cursor.rowcount != 1]
+            if not is_open:
+                self._begin(connection, subject)
+            lost = [
+                write.lost for write in writes if connection.execute(write.statement, write.parameters).rowcount != 1
+            ]
             connection.execute("ROLLBACK" if lost else "COMMIT")
         self._let_go(subject)
         if lost:
             raise StaleWriteError(lost[0])
 
-    def _begin(self, connection: psycopg.Connection, subject: str | None = None) -> None:
-        """Queue the beginning of a transaction, with the lock of a subject."""
-        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        connection.execute(statements.SETTINGS, self._config.timeouts())
-        if subject is not None:
-            connection.execute(statements.LOCK_SUBJECTS, ([lock_key(subject_digest(subject))],))
+    def _begin(self, connection: psycopg.Connection, subject: str) -> None:
+        """Begin a transaction with the subject's lock, in one round trip.
+
+        That trip is one text of several statements. A pipeline would end with a flush after its sync, and PostgreSQL
+        does not bound the idling of a session whose last word was a flush.
+        """
+        key = lock_key(subject_digest(subject))
+        psycopg.ClientCursor(connection).execute(statements.BEGIN_LOCKED, (*self._config.timeouts(), key))
 
     @contextmanager
     def _session(self, subject: str) -> Iterator[tuple[Session, bool]]:

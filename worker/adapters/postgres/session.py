@@ -115,4 +115,4 @@ def describe(error: psycopg.Error) -> str:
     """Say what PostgreSQL said, in one line and without anything of the address."""
     text = error.diag.message_primary or str(error) or type(error).__name__
     state = f" ({error.sqlstate})" if error.sqlstate else ""
-    return " ".join(text.split()) + state
+    return " ".join(text.split()).rstrip(".") + state

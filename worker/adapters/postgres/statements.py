@@ -50,6 +50,10 @@ FROM unnest(%b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[], %b::big
 WHERE instances.subject_digest = row.subject_digest AND instances.revision = row.revision_before
 """
 
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+BEGIN_LOCKED = f"{BEGIN};{SETTINGS};SELECT pg_advisory_xact_lock(%s)"
+
 REPLACE_INSTANCES = """
 UPDATE instances
 SET parent_subject = row.parent_subject, parent_digest = row.parent_digest, source = row.source,

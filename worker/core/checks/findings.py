@@ -33,15 +33,19 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "Give it a way to a final state of the root.",
         ),
         "eventless-loop": Rule(
-            "eventless transitions without guards that lead back to themselves: the step exceeds its bound",
-            "Give one of them an event, or a guard that becomes false.",
+            "eventless transitions that are taken again and again: the step exceeds its bound",
+            "Give one of them an event, a target that is at rest, or a guard that becomes false.",
         ),
         "ambiguous-transitions": Rule(
             "two transitions on one event that can both be taken, with one priority: the step fails",
             "Guard both so that one of them holds, or give them priorities.",
         ),
+        "conflicting-regions": Rule(
+            "parallel regions that take one event together, while one of them leaves for all: the step fails",
+            "Let one of them alone take the event, or give them guards.",
+        ),
         "shadowed-transition": Rule(
-            "a transition behind an unguarded one of higher priority: it is never taken",
+            "a transition behind another one that is always taken first: it is never taken",
             "Guard the other one, lower its priority, or remove this one.",
         ),
         "unhandled-reply": Rule(
@@ -64,15 +68,28 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "an emission without a field that the accepting contract requires: the step fails", "Give the field."
         ),
         "incomplete-completion": Rule(
-            "a completion without a field that the machine's contract requires: the step fails", "Give the field."
+            "an end without `complete(…)`, or one without a field that the machine's contract requires: the step fails",
+            "Call complete(…) with all required fields on the way to the end.",
+        ),
+        "unknown-field": Rule(
+            "data with a field that the contract does not have: it is dropped, or the step fails",
+            "Correct its name, or remove it.",
         ),
         "undeclared-domain": Rule(
             "domains that can't be read from the chart and are not declared: no start looks for their topics",
             "Name them in setup_machine(domains=[…]).",
         ),
+        "unused-domain": Rule(
+            "a declared domain that no code emits to: the start looks for its topic all the same",
+            "Remove it from setup_machine(domains=[…]), or emit to it.",
+        ),
         "undefined-name": Rule(
             "code that uses a name which nothing defines: the step fails",
             "Name it in the preamble, write a function beside the chart, or correct it.",
+        ),
+        "always-false": Rule(
+            "`received(…)` outside a contract's conditions, or `sent(…)` in a guard: it never holds",
+            "Put the event into the transition's `event`, or keep what happened in the context.",
         ),
         "unordered-set": Rule(
             "a set that is gone through: its order differs between processes", "Put sorted(…) around it."

@@ -8,12 +8,16 @@ HISTORY = (StateKind.SHALLOW_HISTORY, StateKind.DEEP_HISTORY)
 
 
 class Reach:
-    """Answer questions about one chart's states and ways."""
+    """Answer questions about one chart's states and ways.
+
+    `reached` names the states that can become active at all, `ends` the final states that end an instance.
+    """
 
     def __init__(self, outline: Outline) -> None:
         self._states = outline.states
         self._root = outline.root
-        self.reached = self._closure(self._entered_below(outline.root))
+        # What a history state remembers was reached before.
+        self.reached = self._closure(self._entered_below(outline.root), remembered=False)
         self.ends = frozenset(
             name
             for name, state in outline.states.items()
@@ -21,8 +25,9 @@ class Reach:
         )
 
     def after(self, name: str) -> frozenset[str]:
-        """Name the states that may become active once this one is, itself and its ancestors included."""
-        return self._closure({name, *self.ancestors(name), *self._beside(name)})
+        """Name the states that may be active while this one is, and those that may become so later."""
+        begun = {name, *self.ancestors(name), *self.below(name), *self.beside(name)}
+        return self._closure(begun | self._remembered(begun), remembered=True)
 
     def ancestors(self, name: str) -> Iterator[str]:
         """Go through the ancestors, innermost first."""
@@ -40,8 +45,31 @@ class Reach:
 
     def exits(self, name: str) -> Iterator[OutlineTransition]:
         """Go through the transitions that leave the state: its own, its ancestors', those of regions beside it."""
-        for other in (name, *self.ancestors(name), *self._beside(name)):
+        for other in (name, *self.ancestors(name), *self.beside(name)):
             yield from (one for one in self._states[other].transitions if self.is_left_by(name, one))
+
+    def below(self, name: str) -> set[str]:
+        """Name the descendants."""
+        children = self._states[name].children
+        return {*children, *(deeper for child in children for deeper in self.below(child))}
+
+    def beside(self, name: str) -> set[str]:
+        """Name all states of the regions that are active together with this state."""
+        beside: set[str] = set()
+        inner = name
+        for ancestor in self.ancestors(name):
+            if self._states[ancestor].kind is StateKind.PARALLEL:
+                for region in self._states[ancestor].children:
+                    if region != inner:
+                        beside |= {region, *self.below(region)}
+            inner = ancestor
+        return beside
+
+    def entries(self) -> Iterator[set[str]]:
+        """Go through the sets of states that are entered together: at the start, and by each transition."""
+        yield self._entered_below(self._root)
+        for name in self.reached:
+            yield from (self.entered(one.target) for one in self._states[name].transitions if one.target is not None)
 
     def entered(self, target: str) -> set[str]:
         """Name the states that are active once a transition has led to its target."""
@@ -64,16 +92,22 @@ class Reach:
                 entered |= self.entered(child) if state.kind in HISTORY else self._entered_below(child)
         return entered
 
-    def _closure(self, begun: Iterable[str]) -> frozenset[str]:
+    def _closure(self, begun: Iterable[str], *, remembered: bool) -> frozenset[str]:
         found = set(begun)
         waiting = list(found)
         while waiting:
             for transition in self._states[waiting.pop()].transitions:
                 if transition.target is not None:
-                    fresh = self.entered(transition.target) - found
+                    entered = self.entered(transition.target)
+                    fresh = (entered | self._remembered(entered) if remembered else entered) - found
                     found |= fresh
                     waiting.extend(fresh)
         return frozenset(found)
+
+    def _remembered(self, entered: Iterable[str]) -> set[str]:
+        """Name what history states among these may lead back to."""
+        parents = {self._states[name].parent for name in entered if self._states[name].kind in HISTORY}
+        return {name for parent in parents if parent is not None for name in self.below(parent)}
 
     def _left(self, transition: OutlineTransition) -> str:
         """Name the outermost state that the transition leaves."""
@@ -85,24 +119,6 @@ class Reach:
                 return left
             left = ancestor
         return self._root
-
-    def _beside(self, name: str) -> set[str]:
-        """Name all states of the regions that are active together with this state."""
-        beside: set[str] = set()
-        inner = name
-        for ancestor in self.ancestors(name):
-            if self._states[ancestor].kind is StateKind.PARALLEL:
-                for region in self._states[ancestor].children:
-                    if region != inner:
-                        beside |= self._all_below(region)
-            inner = ancestor
-        return beside
-
-    def _all_below(self, name: str) -> set[str]:
-        below = {name}
-        for child in self._states[name].children:
-            below |= self._all_below(child)
-        return below
 
 
 def _default_children(state: OutlineState) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Findings between a chart and its contracts: replies, emitted types and data, awaited events, domains."""
+"""Findings between a chart and its contracts: replies, awaited events, emitted types, domains."""
 
 import ast
 from collections.abc import Iterator
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from worker.core.checks.findings import Finding
 from worker.core.checks.reach import Reach
 from worker.core.contracts import ContractVersion
-from worker.core.engine.outline import EmitCall, Outline, OutlineCode, Place, emissions_of
+from worker.core.engine.outline import EmitCall, Outline, OutlineCode, emissions_of
 from worker.core.engine.snippets import argument, literal_texts
 from worker.core.machines import Machine
-from worker.core.schemas import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,8 @@ def wiring_findings(machine: Machine, outline: Outline, reach: Reach) -> Iterato
     emitting = [one for one in _emitting(outline) if one.state in reach.reached]
     yield from _reply_findings(machine, outline, reach, emitting)
     yield from _event_findings(machine, outline)
-    yield from _emission_findings(machine, emitting)
-    yield from _completion_findings(machine, outline)
-    yield from _domain_findings(machine, emitting)
+    yield from _type_findings(machine, emitting)
+    yield from _domain_findings(machine, outline, emitting)
 
 
 def all_code(outline: Outline) -> Iterator[OutlineCode]:
@@ -37,6 +35,19 @@ def all_code(outline: Outline) -> Iterator[OutlineCode]:
         yield outline.preamble
     for state in outline.states.values():
         yield from state.code
+
+
+def is_handed_on(outline: Outline, function: str) -> bool:
+    """Tell whether code uses a provided function otherwise than by calling it: who calls it then can't be told."""
+    for code in all_code(outline):
+        named = [
+            node
+            for node in ast.walk(code.snippet.tree)
+            if isinstance(node, ast.Name) and node.id == function and isinstance(node.ctx, ast.Load)
+        ]
+        if len(named) > sum(1 for _ in code.snippet.calls(function)):
+            return True
+    return False
 
 
 def _emitting(outline: Outline) -> Iterator[Emitting]:
@@ -55,14 +66,16 @@ def _reply_findings(machine: Machine, outline: Outline, reach: Reach, emitting: 
             if transition.event is not None:
                 handlers.setdefault(transition.event, set()).add(name)
     services = {service.type: service for service in machine.services}
-    told: set[str] = set()
-    for one in emitting:
-        for service in (services[type_] for type_ in one.call.types if type_ in services):
-            for reply in service.replies:
-                taken = handlers.get(reply, set()) & reach.after(one.state)
-                if not taken and reply not in told:
-                    told.add(reply)
-                    yield _unhandled(service, reply, one)
+    found = {
+        _unhandled(service, reply, one): None
+        for one in emitting
+        # Whoever has ended waits for nothing.
+        if one.state not in reach.ends
+        for service in (services[type_] for type_ in one.call.types if type_ in services)
+        for reply in service.replies
+        if not handlers.get(reply, set()) & reach.after(one.state)
+    }
+    yield from found
 
 
 def _unhandled(service: ContractVersion, reply: str, one: Emitting) -> Finding:
@@ -73,9 +86,9 @@ def _unhandled(service: ContractVersion, reply: str, one: Emitting) -> Finding:
 
 
 def _event_findings(machine: Machine, outline: Outline) -> Iterator[Finding]:
-    calls = [call for code in all_code(outline) for name in ("send", "notify") for call in code.snippet.calls(name)]
+    calls = [call for code in all_code(outline) for call in code.snippet.calls("send")]
     names = [literal_texts(argument(call, 0, "name")) for call in calls]
-    if not all(names):
+    if not all(names) or is_handed_on(outline, "send"):
         # What is sent under a name that is put together may be any of them.
         return
     sent = {name for one in names for name in one}
@@ -93,57 +106,22 @@ def _event_findings(machine: Machine, outline: Outline) -> Iterator[Finding]:
             yield Finding("unknown-event", transition.place, what)
 
 
-def _emission_findings(machine: Machine, emitting: list[Emitting]) -> Iterator[Finding]:
+def _type_findings(machine: Machine, emitting: list[Emitting]) -> Iterator[Finding]:
     for call in (one.call for one in emitting):
         for type_ in call.types:
-            output = machine.outputs.get(type_)
-            if output is None:
+            if type_ not in machine.outputs:
                 yield Finding("unaccepted-emission", call.place, f"No contract of the machine accepts {type_!r}.")
-            elif len(call.types) == 1:
-                missing = _missing(output.schema, _given_keys(argument(call.call, 1, "data")))
-                if missing:
-                    yield Finding("incomplete-data", call.place, f"{type_!r} requires {missing}.")
 
 
-def _completion_findings(machine: Machine, outline: Outline) -> Iterator[Finding]:
-    assert machine.contract.complete_type is not None, "a machine's contract is an orchestrator's"
-    schema = machine.contract.emits[machine.contract.complete_type]
-    calls = [(code, call) for code in all_code(outline) for call in code.snippet.calls("complete")]
-    for code, call in calls:
-        given = {keyword.arg for keyword in call.keywords}
-        missing = "" if None in given else _missing(schema, {name for name in given if name})
-        if missing:
-            yield Finding("incomplete-completion", code.place_of(call), f"The completion requires {missing}.")
-    missing = _missing(schema, set())
-    if not calls and missing and outline.states[outline.root].children:
-        place = outline.states[outline.root].place
-        yield Finding(
-            "incomplete-completion", place, f"Nothing calls complete(…), and the completion requires {missing}."
-        )
-
-
-def _missing(schema: Schema, given: set[str] | None) -> str:
-    """Name the required fields that are not given; none if what is given can't be told."""
-    if given is None:
-        return ""
-    required = schema.json_schema().get("required", ())
-    return ", ".join(repr(name) for name in required if name not in given)
-
-
-def _given_keys(data: ast.expr | None) -> set[str] | None:
-    """Read the keys of a dictionary that is spelt out."""
-    if not isinstance(data, ast.Dict):
-        return None
-    keys = {key.value for key in data.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
-    return keys if len(keys) == len(data.keys) else None
-
-
-def _domain_findings(machine: Machine, emitting: list[Emitting]) -> Iterator[Finding]:
-    if machine.declared_domains:
-        return
-    for place in dict.fromkeys(_dynamic(emitting)):
-        yield Finding("undeclared-domain", place, "The domains are put together when the code runs.")
-
-
-def _dynamic(emitting: list[Emitting]) -> Iterator[Place]:
-    yield from (one.call.place for one in emitting if one.call.dynamic_domains)
+def _domain_findings(machine: Machine, outline: Outline, emitting: list[Emitting]) -> Iterator[Finding]:
+    dynamic = dict.fromkeys(one.call.place for one in emitting if one.call.dynamic_domains)
+    if dynamic and not machine.declared_domains:
+        for place in dynamic:
+            yield Finding("undeclared-domain", place, "The domains are put together when the code runs.")
+    if not dynamic and not is_handed_on(outline, "emit"):
+        named = {domain for one in emitting for domain in one.call.domains}
+        for domain in machine.declared_domains:
+            if domain not in named:
+                yield Finding(
+                    "unused-domain", outline.states[outline.root].place, f"No code emits to the domain {domain!r}."
+                )

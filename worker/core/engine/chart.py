@@ -198,7 +198,7 @@ class _Compiler:
             key = attribute.replace("_", " ")
             code = _Code(getattr(state, attribute, None), f"{place}, {key}", Kind.ACTION, (name, key))
             self._add(snippets, name, code)
-        self._add_conditions(state, name, place)
+        self._add_conditions(state, (name,), place)
         for index, transition in enumerate(statechart.transitions_from(name)):
             target = f" to {transition.target!r}" if transition.target else ""
             event = f" on {transition.event!r}" if transition.event else ""
@@ -207,16 +207,23 @@ class _Compiler:
             action = _Code(transition.action, f"{where}, action", Kind.ACTION, (name, index, "action"))
             self._add(self.guards, id(transition), guard)
             self._add(self.actions, id(transition), action)
-            self._add_conditions(transition, f"{name}>{index}", where)
+            self._add_conditions(transition, (name, index), where)
 
-    def _add_conditions(self, element: Any, key: str, place: str) -> None:
-        def compiled(conditions: str) -> tuple[Snippet, ...]:
-            texts = getattr(element, conditions, ())
+    def _add_conditions(self, element: Any, key: tuple[str | int, ...], place: str) -> None:
+        def compiled(conditions: str, word: str) -> tuple[Snippet, ...]:
             where = f"{place}, {conditions.removesuffix('s')}"
-            snippets = (self._compile(_Code(text, where, Kind.GUARD)) for text in texts)
-            return tuple(snippet for snippet in snippets if snippet)
+            codes = (
+                _Code(text, where, Kind.GUARD, (*key, word, number))
+                for number, text in enumerate(getattr(element, conditions, ()))
+            )
+            return tuple(snippet for snippet in map(self._compile, codes) if snippet)
 
-        conditions = Conditions(key, compiled("preconditions"), compiled("postconditions"), compiled("invariants"))
+        conditions = Conditions(
+            ">".join(map(str, key)),
+            compiled("preconditions", "before"),
+            compiled("postconditions", "after"),
+            compiled("invariants", "always"),
+        )
         if conditions.preconditions or conditions.postconditions or conditions.invariants:
             self.conditions[id(element)] = conditions
 
@@ -251,7 +258,7 @@ class _Code:
     text: str | None
     place: str
     kind: Kind
-    key: tuple[str | int, ...] = ()
+    key: tuple[str | int, ...]
 
 
 def _named_functions(functions: Functions | ModuleType | None) -> Functions:

@@ -73,7 +73,10 @@ class OutlineCode:
 
 @dataclass(frozen=True, slots=True)
 class OutlineTransition:
-    """A transition: eventless without an event, internal without a target; the highest priority is tried first."""
+    """A transition: eventless without an event, internal without a target; the highest priority is tried first.
+
+    `conditions` are those of its contract.
+    """
 
     source: str
     target: str | None
@@ -82,11 +85,15 @@ class OutlineTransition:
     guard: OutlineCode | None
     action: OutlineCode | None
     place: Place
+    conditions: tuple[OutlineCode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OutlineState:
-    """A state. `children` and `transitions` stand in document order; `memory` is a history state's default."""
+    """A state. `children` and `transitions` stand in document order; `memory` is a history state's default.
+
+    `conditions` are those of its own contract.
+    """
 
     name: str
     kind: StateKind
@@ -98,13 +105,21 @@ class OutlineState:
     exit: OutlineCode | None
     transitions: tuple[OutlineTransition, ...]
     place: Place
+    conditions: tuple[OutlineCode, ...] = ()
 
     @property
     def code(self) -> Iterator[OutlineCode]:
         """Go through all code of the state and its transitions."""
-        pieces = [self.entry, self.exit]
+        yield from self.actions
+        yield from self.conditions
         for transition in self.transitions:
-            pieces += [transition.guard, transition.action]
+            yield from (transition.guard,) if transition.guard else ()
+            yield from transition.conditions
+
+    @property
+    def actions(self) -> Iterator[OutlineCode]:
+        """Go through the code that may act: on entry, on exit, the actions of transitions."""
+        pieces = (self.entry, self.exit, *(transition.action for transition in self.transitions))
         yield from (piece for piece in pieces if piece is not None)
 
 
@@ -199,6 +214,7 @@ class _Outliner:
             exit=self.code(chart.exits.get(name)),
             transitions=tuple(self._transition(name, index, one) for index, one in transitions),
             place=self._place(self._positions.states.get(name)),
+            conditions=self._conditions(state),
         )
 
     def code(self, snippet: Snippet | None) -> OutlineCode | None:
@@ -213,7 +229,13 @@ class _Outliner:
             guard=self.code(self._chart.guards.get(id(one))),
             action=self.code(self._chart.actions.get(id(one))),
             place=self._place(self._positions.transitions.get((state, index))),
+            conditions=self._conditions(one),
         )
+
+    def _conditions(self, element: StateMixin | Transition) -> tuple[OutlineCode, ...]:
+        found = self._chart.conditions.get(id(element))
+        snippets = (*found.preconditions, *found.postconditions, *found.invariants) if found else ()
+        return tuple(code for code in map(self.code, snippets) if code is not None)
 
     def _place(self, line: int | None) -> Place:
         return Place(self._file, line)

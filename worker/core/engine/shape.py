@@ -10,7 +10,7 @@ from typing import Final
 
 from ruamel.yaml import MappingNode, Node, ScalarNode, SequenceNode
 
-from worker.core.engine.positions import entries_of, line_of, part_of
+from worker.core.engine.positions import entries_of, items_of, line_of, part_of
 
 Found = tuple[int | None, str]
 """A line, and what is wrong there."""
@@ -94,7 +94,7 @@ def _name_findings(state: Node, states: Mapping[str, int]) -> Iterator[Found]:
 
 
 def _key_findings(node: MappingNode, place: str, known: tuple[str, ...], required: tuple[str, ...]) -> Iterator[Found]:
-    found = [(str(key.value), value, line_of(key)) for key, value in node.value]
+    found = [(key.value, value, line_of(key)) for key, value in items_of(node)]
     for key, value, line in found:
         if key not in known:
             yield line, f"{place}: the key {key!r} is none{_closest(key, known)}; expected {', '.join(known)}."

@@ -1,4 +1,6 @@
 // The contracts of the order workflow and of its services, as the Python side declares them in machines/order.
+// A CommonJS module (.cts): it gets the copy of zod that arvo-core has. An ES module gets a second one, and arvo-core 2.2
+// then refuses the unlisted keys of an orchestrator's init data, instead of leaving them out.
 import { createArvoContract, createArvoOrchestratorContract } from 'arvo-core';
 import { z } from 'zod';
 
