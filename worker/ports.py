@@ -165,7 +165,7 @@ class Database(Protocol):
         ...
 
     def begin(self, owner: str, wanted: Wanted) -> Found:
-        """Open the batch's transaction, check its positions, take its locks and read, in one round trip.
+        """Open the batch's transaction, check its positions, take its locks and read, in two round trips.
 
         Raises: DatabaseUnavailable, PositionMoved; the transaction is rolled back then.
         """

@@ -24,7 +24,7 @@ def test_every_row_is_printed(kafka_jars: None) -> None:
     assert rows[:6] == [*ceilings, "worker", *reversed(ceilings), "library, in memory"]
     assert rows[6:13] == ["poll", "decode", "PostgreSQL", "step", "encode", "Kafka", "the rest"]
     assert rows[-2:] == ["pass-through", "worker"]
-    assert "3 for 1 event, 3 for 500 events" in done.stdout
+    assert "4 for 1 event, 4 for 500 events" in done.stdout
     assert "The worker:" in done.stdout
     assert "The library's call in memory:" in " ".join(done.stdout.split())
 

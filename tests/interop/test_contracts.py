@@ -48,7 +48,9 @@ CONTRACTS = {
 # The wire carries an integral number without a fraction from JavaScript, whoever computed it: so it is drawn here.
 FRACTIONS = st.floats(0.25, 10_000).filter(lambda number: not number.is_integer())
 AMOUNTS = st.integers(0, 10_000) | FRACTIONS
-OTHER = st.none() | st.booleans() | st.integers(-9, 9) | FRACTIONS | TEXTS | st.just([]) | st.just({})
+OTHER: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(-9, 9) | FRACTIONS | TEXTS | st.just([]) | st.just({})
+)
 MEMBER = (TEXTS, OTHER)
 OPTIONAL_TEXT = (TEXTS | st.none(), OTHER)
 ITEM = documents(

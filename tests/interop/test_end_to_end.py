@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Message, Producer
@@ -128,8 +128,8 @@ def leave_uncommitted(deployment: Deployment) -> None:
 
 
 def event_of(record: Message) -> Event:
-    value = record.value()
-    return decode_record(value, tuple(record.headers() or ()))
+    headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
+    return decode_record(record.value(), tuple(headers))
 
 
 def events(records: list[Message]) -> list[Event]:

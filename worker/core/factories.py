@@ -135,7 +135,7 @@ def _with_root_subject(version: ContractVersion, attributes: Mapping[str, Any], 
         version=version.version,
         initiator=attributes.get("source", ""),
         execution_id=execution_id,
-        meta={"redirectto": redirectto} if redirectto else None,
+        meta=_redirected(redirectto),
     )
     return {**attributes, "subject": subject}
 
@@ -146,8 +146,13 @@ def _child_of(version: ContractVersion, parent: str, redirectto: str | None, exe
         name=version.type,
         version=version.version,
         execution_id=execution_id,
-        meta={"redirectto": redirectto or decode_subject(parent).initiator},
+        meta=_redirected(decode_subject(parent).initiator if redirectto is None else redirectto),
     )
+
+
+def _redirected(receiver: str | None) -> Mapping[str, str]:
+    """Say in a subject who gets the completion; an empty receiver says nothing, so a parent's own stands."""
+    return {"redirectto": receiver} if receiver else {}
 
 
 def _require_orchestrator(version: ContractVersion) -> str:

@@ -51,7 +51,7 @@ class TopicAdmin:
     def create(self, names: Sequence[str], shape: TopicShape) -> None:
         """Make these topics; one that is there by now is fine."""
         asked = [NewTopic(name, shape.partitions, shape.replication_factor) for name in names]
-        for name, future in self._client.create_topics(asked, request_timeout=ADMIN_TIMEOUT_SECONDS).items():
+        for name, future in self._client.create_topics(asked, operation_timeout=ADMIN_TIMEOUT_SECONDS, request_timeout=ADMIN_TIMEOUT_SECONDS).items():
             try:
                 future.result()
             except KafkaException as exception:

@@ -17,7 +17,7 @@ LABEL_GAP: Final = 6.0
 """Between a line and its label."""
 
 _MAIN_WEIGHT: Final = 3.0
-_STRAIGHT_WEIGHTS: Final = (1.0, 2.0, 6.0)
+_STRAIGHT_WEIGHTS: Final = (1.0, 1.0, 8.0)
 """How much it matters that a link is straight, by how many of its ends are no states."""
 
 

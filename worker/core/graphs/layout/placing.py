@@ -94,11 +94,8 @@ def _pack(row: Sequence[Node]) -> None:
 
 def _place(row: Sequence[Node], *, above: bool, below: bool) -> None:
     wishes = [
-        [
-            *(_wishes(node, node.above) if above else ()),
-            *(_wishes(node, node.below) if below else ()),
-            (node.x, _STAYING_WEIGHT),
-        ]
+        [*(_wishes(node, node.above) if above else ()), *(_wishes(node, node.below) if below else ())]
+        or [(node.x, _STAYING_WEIGHT)]
         for node in row
     ]
     distances = [a.width + gap_between(a, b) for a, b in zip(row, row[1:], strict=False)]
