@@ -5,10 +5,12 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
 
+from worker.core.engine.outline import Place
 from worker.core.errors import SetupError
 from worker.core.machines import Machine
 
@@ -56,31 +58,66 @@ def modules_of(package: str, directory: Path, setting: str = "WORKER_MACHINES") 
         yield module
 
 
-def machines_and_faults(packages: Sequence[str], directory: Path) -> tuple[list[Machine], list[SetupError]]:
-    """Give all machines that can be set up, and why others can't be: one that fails does not hide the others."""
+@dataclass(frozen=True, slots=True)
+class LoadingFault:
+    """Why a module's machines can't be set up, and where that came up, as far as it is known."""
+
+    text: str
+    place: Place
+
+
+def machines_and_faults(
+    packages: Sequence[str], directory: Path, setting: str = "WORKER_MACHINES"
+) -> tuple[tuple[Machine, ...], tuple[LoadingFault, ...]]:
+    """Give all machines that can be set up, and why others can't be: a module that fails hides no other.
+
+    `setting` is what faults say that the packages are named by.
+    Raises: SetupError, if a package is not there, or has nothing of the kind.
+    """
     machines: dict[int, Machine] = {}
-    faults: list[SetupError] = []
+    faults: dict[LoadingFault, None] = {}
     for package in packages:
-        tried = list(_tried(_located(package, directory), "WORKER_MACHINES"))
+        located = _located(package, directory)
+        tried = list(_tried(located, setting))
         found = [one for module in tried if isinstance(module, ModuleType) for one in _declared(module)]
-        failed = [module for module in tried if isinstance(module, SetupError)]
+        failed = [error for error in tried if isinstance(error, SetupError)]
+        for error in failed:
+            if isinstance(error, _PackageNotFound):
+                raise error
         if not found and not failed:
-            failed = [_without_machine(package)]
+            raise _without_machine(package, setting)
         machines |= {id(machine): machine for machine in found}
-        faults += failed
-    return list(machines.values()), faults
+        # A module that fails does so again for each module that imports it.
+        faults |= dict.fromkeys(_fault(error, located) for error in failed)
+    return tuple(machines.values()), tuple(faults)
+
+
+class _PackageNotFound(SetupError):
+    """A package that is named is not there."""
+
+
+def _fault(error: SetupError, package: str) -> LoadingFault:
+    """Say where a module failed: in the chart, in a module that is no Python, or on the line that ran last."""
+    cause = error.__cause__ or error
+    if error.file is not None:
+        place = Place(error.file, error.line)
+        return LoadingFault(str(error).removeprefix(f"{place}: "), place)
+    if isinstance(cause, SyntaxError):
+        return LoadingFault(str(error), Place(cause.filename, cause.lineno))
+    frames = _frames_of(package, error) or _frames_of(package, cause)
+    return LoadingFault(str(error), Place(*frames[-1]) if frames else Place(None, None))
 
 
 def _machines_of(package: str, directory: Path) -> list[Machine]:
     machines = [machine for module in modules_of(package, directory) for machine in _declared(module)]
     if not machines:
-        raise _without_machine(package)
+        raise _without_machine(package, "WORKER_MACHINES")
     return machines
 
 
-def _without_machine(package: str) -> SetupError:
+def _without_machine(package: str, setting: str) -> SetupError:
     return SetupError(
-        f"The package {package!r} of WORKER_MACHINES has no machine; "
+        f"The package {package!r} of {setting} has no machine; "
         "a module of it must call setup_machine(...) and name the result `machine`."
     )
 
@@ -135,7 +172,7 @@ def _imported(name: str, setting: str = "WORKER_MACHINES") -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise SetupError(
+            raise _PackageNotFound(
                 f"The package {name!r} of {setting} is not found, neither below the working directory nor among "
                 "the installed packages; start the worker where its folder is, or correct the name."
             ) from error
@@ -152,10 +189,14 @@ def _failed(name: str, error: BaseException) -> str:
 
 def _line(name: str, error: BaseException) -> str:
     """Say on which line of the package the error came up, if one of its modules ran until then."""
-    package = name.partition(".")[0]
-    frames = [
+    frames = _frames_of(name.partition(".")[0], error)
+    return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""
+
+
+def _frames_of(package: str, error: BaseException) -> list[tuple[str, int]]:
+    """Give file and line of the frames that ran code of a package, the last one last."""
+    return [
         (frame.f_code.co_filename, number)
         for frame, number in walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+        if f"{frame.f_globals.get('__name__')}.".startswith(f"{package}.")
     ]
-    return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""

@@ -28,7 +28,7 @@ from tests.acceptance.commands import (
 from tests.servers.kafka import KafkaCluster
 from worker.demo.playground import BOOTSTRAP_SERVERS, DATABASE_URL
 
-COMMANDS = ("run", "dev", "migrate", "produce", "tail", "config")
+COMMANDS = ("run", "serve", "dev", "migrate", "produce", "tail", "config")
 HEAVY = ("alembic", "confluent_kafka", "psycopg", "pydantic", "rich", "sismic", "sqlalchemy")
 READY = "The worker's log"
 ORDER = {"order_id": "A-1", "amount": 40, "items": [{"sku": "lamp", "qty": 1}]}

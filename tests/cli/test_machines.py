@@ -44,6 +44,10 @@ def shop(tmp_path: Path) -> Path:
     for name, chart in (("stuck", STUCK), ("broken", BROKEN)):
         (folder / f"{name}.py").write_text(MACHINE.replace("NAME", name))
         (folder / f"{name}.yaml").write_text(chart)
+    (folder / "again.py").write_text("from shop.broken import machine\n")
+    (folder / "imported.py").write_text("\nx = (\n")
+    (folder / "text.py").write_text(MACHINE.replace("NAME", "text").replace('"shop/text.yaml"', f'"""{STUCK}"""'))
+    (folder / "wrong.py").write_text(MACHINE.replace("NAME", "wrong").replace("machine(", "machine(version='2.0.0', "))
     return tmp_path
 
 
@@ -63,8 +67,8 @@ def test_the_examples_are_listed_and_clean() -> None:
     listed = machines("list", folder=ROOT)
     assert listed.returncode == 0, listed.stderr
     head, *rows = listed.stdout.splitlines()
-    assert head.split() == ["MACHINE", "VERSION", "STATES", "CALLS", "DOMAINS", "FILE"]
-    assert "arvo.orc.order 1.0.0 7 3 default,external machines/order/order.yaml" in [
+    assert head.split() == ["MACHINE", "VERSION", "STATES", "SERVICES", "DOMAINS", "LOCKING", "FILE"]
+    assert "arvo.orc.order 1.0.0 7 3 default,external yes machines/order/order.yaml" in [
         " ".join(row.split()) for row in rows
     ]
     checked = machines("check", folder=ROOT)
@@ -87,13 +91,18 @@ def test_the_list_as_json_has_a_line_for_each_machine() -> None:
 def test_a_finding_has_its_line_and_a_machine_that_fails_hides_no_other(shop: Path) -> None:
     done = machines("check", "shop", folder=shop)
     assert done.returncode == 1, done.stderr
-    broken, *others = done.stdout.splitlines()
-    assert broken.startswith("set-up: shop/broken.yaml:9: state 'waiting', on entry: the code doesn't compile")
+    broken, imported, wrong, *others = done.stdout.splitlines()
+    assert broken.startswith("shop/broken.yaml:9: set-up: state 'waiting', on entry: the code doesn't compile: ")
+    assert broken.endswith(". The worker does not start until it is corrected.")
+    assert imported.startswith("shop/imported.py:2: set-up: The module 'shop.imported' can't be imported: SyntaxError")
+    assert wrong.startswith("shop/wrong.py:11: set-up: machine arvo.orc.wrong 1.0.0: Version mismatch")
     assert [line.partition(": The")[0].partition(": No")[0] for line in others] == [
         "shop/stuck.yaml:8: dead-end",
         "shop/stuck.yaml:9: unreachable-state",
+        "arvo.orc.text 1.0.0, line 8 of its chart: dead-end",
+        "arvo.orc.text 1.0.0, line 9 of its chart: unreachable-state",
     ]
-    assert done.stderr == "1 machine checked, 3 findings\n"
+    assert done.stderr == "2 machines checked, 7 findings; 3 modules could not be set up\n"
 
 
 def test_findings_as_json(shop: Path) -> None:
@@ -101,6 +110,8 @@ def test_findings_as_json(shop: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert next(json.loads(line) for line in done.stdout.splitlines()) == {
         "rule": "dead-end",
+        "machine": "arvo.orc.stuck",
+        "version": "1.0.0",
         "file": "shop/stuck.yaml",
         "line": 8,
         "message": "The state 'waiting' can't be left and is not final.",
@@ -108,10 +119,25 @@ def test_findings_as_json(shop: Path) -> None:
     }
 
 
-def test_a_package_that_is_not_there_is_a_finding_and_a_wrong_setting_a_fault(tmp_path: Path) -> None:
-    missing = machines("check", "nowhere", folder=tmp_path)
-    assert missing.returncode == 1
-    assert "The package 'nowhere' of WORKER_MACHINES is not found" in missing.stdout
-    wrong = machines("check", folder=tmp_path, WORKER_MACHINE="shop")
-    assert wrong.returncode == 2
-    assert "did you mean WORKER_MACHINES?" in wrong.stderr
+def test_a_set_up_that_fails_as_json(shop: Path) -> None:
+    done = machines("check", "shop.broken", "--json", folder=shop)
+    (found,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (found["rule"], found["machine"], found["file"], found["line"]) == ("set-up", None, "shop/broken.yaml", 9)
+    assert found["message"].startswith("state 'waiting', on entry: the code doesn't compile")
+
+
+def test_wrong_use_and_wrong_settings_end_with_2(shop: Path) -> None:
+    (shop / "shop" / "broken.py").unlink()
+    for arguments, settings, text in (
+        (["nowhere"], {}, "The package 'nowhere' of the command line is not found"),
+        (["shop.stuck", "nowhere"], {}, "The package 'nowhere' of the command line is not found"),
+        ([], {"WORKER_MACHINES": "nowhere"}, "The package 'nowhere' of WORKER_MACHINES is not found"),
+        (["json"], {}, "The package 'json' of the command line has no machine"),
+        ([], {"WORKER_MACHINE": "shop"}, "did you mean WORKER_MACHINES?"),
+        (["--yaml"], {}, "No such option: --yaml"),
+    ):
+        done = machines("check", *arguments, folder=shop, **settings)
+        assert done.returncode == 2, done.stderr
+        assert text in done.stderr
+        assert done.stdout == ""

@@ -39,7 +39,8 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(KEYS, JSON, max_size=3)
 LABELS = st.text("abz059", min_size=1, max_size=3)
 NAMES = st.lists(LABELS, min_size=3, max_size=5).map(".".join)
-ANY_NAMES = NAMES | st.lists(LABELS | ODD_TEXTS, max_size=4).map(".".join)
+ODD_LABELS = st.sampled_from(["", "A", "-", "a-b", "a_b", "a b", "é", "a;", "١"])
+ANY_NAMES = NAMES | st.lists(LABELS | LABELS | ODD_LABELS, max_size=5).map(".".join)
 VERSIONS = st.tuples(*[st.integers(0, 300)] * 3).map(lambda parts: ".".join(map(str, parts)))
 ANY_VERSIONS = VERSIONS | st.sampled_from(
     ["0.0.0", "1.0", "1.0.0.0", "v1.0.0", "01.002.3", "1.0.0-rc", "", "a.b.c", "١.0.0"]

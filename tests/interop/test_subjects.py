@@ -24,6 +24,7 @@ from worker.core.subjects import (
 
 GENERATED = 300
 EXECUTION = "e-1"
+URL_SAFE = str.maketrans("-_", "+/")
 
 EXECUTION_IDS = TEXTS.filter(lambda text: text and ";" not in text)
 METAS = st.dictionaries(KEYS, TEXTS, max_size=3)
@@ -122,7 +123,9 @@ def is_followed(subject: str) -> bool:
     """Tell whether bytes follow the compressed document: the newest pako ignores them, earlier ones refuse."""
     inflater = zlib.decompressobj()
     try:
-        inflater.decompress(b64decode(re.sub(r"[^A-Za-z0-9+/]", "", subject.partition("=")[0]) + "=="))
+        inflater.decompress(
+            b64decode(re.sub(r"[^A-Za-z0-9+/]", "", subject.partition("=")[0].translate(URL_SAFE)) + "==")
+        )
     except (ValueError, zlib.error):
         return False
     return inflater.unused_data != b""

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,43 @@ from worker.core.json import dumps
 from worker.core.machines import Machine
 from worker.machine_loader import load_machines, machines_and_faults
 from worker.terminal.faults import FAILED
-from worker.terminal.texts import counted, table
+from worker.terminal.texts import counted, harmless, table
 
 _UNNEEDED: Final = ("database_url", "kafka_bootstrap_servers")
-_HEADS: Final = ("MACHINE", "VERSION", "STATES", "CALLS", "DOMAINS", "FILE")
+_HEADS: Final = ("MACHINE", "VERSION", "STATES", "SERVICES", "DOMAINS", "LOCKING", "FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A finding, and the machine that it is in, if one could be set up."""
+
+    finding: Finding
+    machine: Machine | None
+
+    def line(self) -> str:
+        """Write the finding as editors and people read it."""
+        place = _shown(self.finding.place)
+        where = str(place)
+        if place.file is None and self.machine is not None:
+            # The text of its chart stands somewhere in Python.
+            line = "" if place.line is None else f", line {place.line} of its chart"
+            where = f"{self.machine.source} {self.machine.version}{line}"
+        told = f"{self.finding.rule}: {_shortened(self.finding.message)} {self.finding.remedy}"
+        # What other libraries say of a module may have lines.
+        return harmless(" ".join((f"{where}: {told}" if where else told).split()))
+
+    def document(self) -> dict[str, Any]:
+        """Give the finding as JSON."""
+        place = _shown(self.finding.place)
+        return {
+            "rule": self.finding.rule,
+            "machine": self.machine and self.machine.source,
+            "version": self.machine and self.machine.version,
+            "file": place.file,
+            "line": place.line,
+            "message": _shortened(self.finding.message),
+            "remedy": self.finding.remedy,
+        }
 
 
 def loaded_machines() -> tuple[Machine, ...]:
@@ -26,36 +60,40 @@ def loaded_machines() -> tuple[Machine, ...]:
 
 def list_machines(*, as_json: bool) -> None:
     """Print a line for each machine. Raises: SetupError."""
-    rows = [_described(machine) for machine in loaded_machines()]
+    described = [_described(machine) for machine in loaded_machines()]
     if as_json:
-        sys.stdout.write("".join(f"{dumps(row).decode()}\n" for row in rows))
-        return
-    lines: list[tuple[str, ...]] = [_HEADS]
-    for row in rows:
-        counts = (str(len(row["states"])), str(len(row["services"])))
-        lines.append((row["source"], row["version"], *counts, ",".join(row["domains"]), row["file"] or ""))
-    sys.stdout.write(f"{table(lines)}\n")
+        sys.stdout.write("".join(f"{dumps(one).decode()}\n" for one in described))
+    else:
+        sys.stdout.write(f"{table([_HEADS, *map(_row, described)])}\n")
 
 
 def check_machines(packages: Sequence[str], *, as_json: bool) -> None:
-    """Print what is found in the machines of these packages, or of the settings'; end with 1 if there is anything."""
+    """Print what is found in the machines of these packages, or of the settings'; end with 1 if there is anything.
+
+    Raises: SetupError, if a package is not there, or has no machine at all.
+    """
     named = tuple(packages) or settings_without(*_UNNEEDED).machines
-    machines, faults = machines_and_faults(named, Path.cwd())
-    here = f"{Path.cwd()}{os.sep}"
-    findings = [Finding("set-up", Place(None, None), str(fault).replace(here, "")) for fault in faults]
-    findings += [finding for machine in machines for finding in check_machine(machine)]
-    if as_json:
-        sys.stdout.write("".join(f"{dumps(_finding(one)).decode()}\n" for one in findings))
-    else:
-        sys.stdout.write("".join(f"{_line(one)}\n" for one in findings))
-        sys.stderr.write(f"{counted(len(machines), 'machine')} checked, {counted(len(findings), 'finding')}\n")
-    if findings:
-        sys.stdout.flush()
+    setting = "the command line" if packages else "WORKER_MACHINES"
+    machines, faults = machines_and_faults(named, Path.cwd(), setting)
+    found = [_Found(Finding("set-up", fault.place, fault.text), None) for fault in faults]
+    found += [_Found(finding, machine) for machine in machines for finding in check_machine(machine)]
+    lines = (dumps(one.document()).decode() if as_json else one.line() for one in found)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+    if not as_json:
+        sys.stderr.write(f"{_summary(len(machines), len(faults), len(found))}\n")
+    if found:
         sys.exit(FAILED)
+
+
+def _summary(machines: int, refused: int, findings: int) -> str:
+    told = f"{counted(machines, 'machine')} checked, {counted(findings, 'finding')}"
+    return f"{told}; {counted(refused, 'module')} could not be set up" if refused else told
 
 
 def _described(machine: Machine) -> dict[str, Any]:
     outline = outline_of(machine.chart)
+    place = _shown(Place(None if outline.file is None else str(outline.file), None))
     return {
         "source": machine.source,
         "version": machine.version,
@@ -63,28 +101,31 @@ def _described(machine: Machine) -> dict[str, Any]:
         "domains": list(machine.domains),
         "states": list(outline.states),
         "requires_locking": machine.requires_locking,
-        "file": _shown_file(None if outline.file is None else str(outline.file)),
+        "file": place.file,
     }
 
 
-def _finding(one: Finding) -> dict[str, Any]:
-    return {
-        "rule": one.rule,
-        "file": _shown_file(one.place.file),
-        "line": one.place.line,
-        "message": one.message,
-        "remedy": one.remedy,
-    }
+def _row(described: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(_cells(described))
 
 
-def _line(one: Finding) -> str:
-    place = Place(_shown_file(one.place.file), one.place.line)
-    return f"{place}: {one.rule}: {one.message} {one.remedy}" if str(place) else f"{one.rule}: {one.message}"
+def _cells(described: dict[str, Any]) -> Iterator[str]:
+    yield described["source"]
+    yield described["version"]
+    yield from (str(len(described[key])) for key in ("states", "services"))
+    yield ",".join(described["domains"])
+    yield "yes" if described["requires_locking"] else "no"
+    yield described["file"] or ""
 
 
-def _shown_file(file: str | None) -> str | None:
+def _shown(place: Place) -> Place:
     """Name a file from the working directory, if it is below it."""
-    if file is None:
-        return None
-    path = os.path.relpath(file)
-    return file if path.startswith("..") else path
+    if place.file is None:
+        return place
+    path = os.path.relpath(place.file)
+    return place if path.startswith("..") else Place(path, place.line)
+
+
+def _shortened(text: str) -> str:
+    """Name files in a text from the working directory."""
+    return text.replace(f"{Path.cwd()}{os.sep}", "")

@@ -24,7 +24,15 @@ class WorkerError(Exception):
 
 
 class SetupError(WorkerError):
-    """A contract, machine or registry is put together wrongly; the text names which, and what to do."""
+    """A contract, machine or registry is put together wrongly; the text names which, and what to do.
+
+    `file` and `line` (from 1) say where, as the text does, if that is known.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
 
 
 class InvalidEventError(WorkerError):

@@ -78,6 +78,32 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "",
         "the type 'end' is none; expected final, shallow history, deep history, or",
     ),
+    (
+        "memory elsewhere",
+        "states:\n  - name: a\n    states:\n      - name: b\n  - name: h\n    type: deep history\n    memory: b",
+        "",
+        "line 9: state 'h': its default 'b' is no state beside it; expected a.",
+    ),
+    (
+        "final state with transitions",
+        state("type: final\ntransitions:\n  - target: b"),
+        "",
+        "line 7: state 'a': a final state has no transitions",
+    ),
+    (
+        "history as a region",
+        state("parallel states:\n  - name: c\n  - name: h\n    type: deep history\n    memory: c"),
+        "",
+        "line 10: state 'a': a history state is no region",
+    ),
+    ("priority", transition("priority: urgent"), "", "the priority 'urgent' is none; expected high, low or a whole"),
+    ("condition as a text", state("contract:\n  - x > 1"), "", "line 9: state 'a': a condition is a mapping; write"),
+    (
+        "unknown condition",
+        state("contract:\n  - never: x"),
+        "",
+        "contract: the key 'never' is none; expected",
+    ),
     ("unknown memory", state("type: deep history\nmemory: c"), "", "the chart has no state 'c'; correct `memory`"),
     (
         "code in braces",
@@ -194,6 +220,23 @@ def test_refuses_what_is_no_chart(text: str) -> None:
         Chart.parse(text)
 
 
+def test_a_finding_in_code_is_told_by_its_own_line() -> None:
+    with pytest.raises(SetupError) as refusal:
+        chart(state("on entry: |\n\n  n = 1\n  _t = [open('x')\n    for _x in 'ab']"), "n = 0")
+    assert str(refusal.value).startswith("test.yaml, line 13: state 'a', on entry: 'open' is not available")
+    with pytest.raises(SetupError, match=r"^test\.yaml, line 10: .* 'All' is no domain"):
+        chart(state("on entry: |\n  emit('x', {})\n  emit('x', {}, domains=['All'])"))
+
+
+def test_a_refusal_has_its_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(chart_text(transition("target: c")))
+    with pytest.raises(SetupError) as refusal:
+        Chart.parse(path)
+    assert (refusal.value.file, refusal.value.line) == (str(path), 9)
+    assert str(refusal.value).startswith(f"{path}:9: state 'a': a transition leads to 'c'")
+
+
 TAKEN: list[tuple[str, str, str]] = [
     ("data named delay", state("on entry: \"send('x', **{'delay': 3})\""), ""),
     ("own variable named time", state("on entry: time = 1"), "time = 0"),
@@ -201,6 +244,13 @@ TAKEN: list[tuple[str, str, str]] = [
     ("declared by setdefault", state("on entry: |\n  setdefault('n', 0)\n  n += 1"), ""),
     ("comprehension", state("on entry: m = [n for n in range(m)]"), "m = 3"),
     ("unknown name: found when it runs", transition("guard: nowhere()"), ""),
+    (
+        "states that share parts",
+        state("transitions: &t\n  - &go\n    event: go\n    target: b")
+        + "    transitions: *t\n  - name: c\n    transitions:\n      - <<: *go\n        target: a\n",
+        "",
+    ),
+    ("priorities", state("transitions:\n  - target: b\n    priority: high\n  - target: b\n    priority: -3"), ""),
     ("guard over lines", transition("guard: |\n  (1 ==\n  1)"), ""),
 ]
 

@@ -1,5 +1,6 @@
 """Topics: which are there, what they take, and making them for those who ask for it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from worker.adapters.kafka.clients import KafkaConfig, describe, error_of, new_c
 from worker.ports import KafkaUnavailable
 
 ADMIN_TIMEOUT_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 DEFAULT_RECORD_BYTES_MAX = 1_048_588
 """Kafka's default `max.message.bytes`, for brokers that don't tell theirs."""
 
@@ -49,15 +51,16 @@ class TopicAdmin:
         return len(self._listed().topics[name].partitions)
 
     def create(self, names: Sequence[str], shape: TopicShape) -> None:
-        """Make these topics; one that is there by now is fine."""
+        """Make these topics, and wait until they are there for all; one that is there by now is fine."""
         asked = [NewTopic(name, shape.partitions, shape.replication_factor) for name in names]
-        for name, future in self._client.create_topics(asked, operation_timeout=ADMIN_TIMEOUT_SECONDS, request_timeout=ADMIN_TIMEOUT_SECONDS).items():
+        for name, future in self._client.create_topics(asked, request_timeout=ADMIN_TIMEOUT_SECONDS).items():
             try:
                 future.result()
             except KafkaException as exception:
                 error = error_of(exception)
                 if error.name() != "TOPIC_ALREADY_EXISTS":
                     raise KafkaUnavailable(f"topic {name} can't be made: {describe(error)}") from exception
+        self._await(names)
 
     def topic_id(self, name: str) -> str:
         """Give a topic's identity; a topic made anew has another."""
@@ -82,6 +85,14 @@ class TopicAdmin:
         answers = self._client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
         sizes = {resource.name: _max_message_bytes(resource.name, future) for resource, future in answers.items()}
         return {name: size for name, size in sizes.items() if size is not None}
+
+    def _await(self, names: Sequence[str]) -> None:
+        """Wait until the brokers tell of the topics: they answer before the news of a new one is everywhere."""
+        deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
+        while missing := self.missing(names):
+            if time.monotonic() > deadline:
+                raise KafkaUnavailable(f"topics were made and are not to be seen: {', '.join(missing)}")
+            time.sleep(_LOOK_SECONDS)
 
     def _listed(self) -> ClusterMetadata:
         try:

@@ -18,7 +18,7 @@ class Rule:
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
-        "set-up": Rule("a machine that set-up refuses", "Correct it; nothing of the machine runs before."),
+        "set-up": Rule("a machine that set-up refuses", "The worker does not start until it is corrected."),
         "unreachable-state": Rule(
             "a state that no transition leads to", "Give it a transition that leads to it, or remove it."
         ),

@@ -10,14 +10,10 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from sismic.model import OrthogonalState, Statechart
 
-from worker.core.domains import unique_domains
+from worker.core.engine.code_rules import Names, code_findings
 from worker.core.engine.loading import LoadedStatechart, canonical_text, load_statechart
 from worker.core.engine.positions import Positions
 from worker.core.engine.snippets import (
-    ACTING,
-    BUILTINS,
-    PROVIDED,
-    UNAVAILABLE,
     Kind,
     Snippet,
     argument,
@@ -26,7 +22,6 @@ from worker.core.engine.snippets import (
     literal_texts,
 )
 from worker.core.engine.structure import FrozenStatechart
-from worker.core.errors import SetupError
 
 Functions = Mapping[str, Callable[..., Any]]
 StatechartSource: TypeAlias = str | Path | Statechart
@@ -113,8 +108,9 @@ class Chart:
             file=loaded.origin.file,
             positions=loaded.positions,
         )
-        for line, finding in _findings(chart, compiler.snippets):
-            raise SetupError(f"{loaded.origin.at(line)}: {finding}")
+        names = Names(frozenset(chart.context_names), frozenset(chart.functions), frozenset(statechart.states))
+        for line, finding in code_findings(compiler.snippets, names):
+            raise loaded.origin.refusal(line, finding)
         return chart
 
     @property
@@ -239,13 +235,12 @@ class _Compiler:
         try:
             snippet = compile_snippet(code.text, code.place, code.kind, self._functions)
         except SyntaxError as error:
-            where = self._loaded.origin.at(line and error.lineno and line + error.lineno - 1)
             told = f" (line {error.lineno} of it)" if error.lineno and line is None else ""
-            raise SetupError(f"{where}: {code.place}: the code doesn't compile{told}: {error.msg}.") from error
+            finding = f"{code.place}: the code doesn't compile{told}: {error.msg}."
+            raise self._loaded.origin.refusal(line and line + (error.lineno or 1) - 1, finding) from error
         except (ValueError, RecursionError, MemoryError) as error:
             reason = str(error) or "it is nested too deeply"
-            where = self._loaded.origin.at(line)
-            raise SetupError(f"{where}: {code.place}: the code doesn't compile: {reason}.") from error
+            raise self._loaded.origin.refusal(line, f"{code.place}: the code doesn't compile: {reason}.") from error
         snippet = replace(snippet, line=line)
         self.snippets.append(snippet)
         return snippet
@@ -286,64 +281,3 @@ def _source(function: Callable[..., Any] | ModuleType) -> str:
     except (OSError, TypeError):
         # Built-in or made at run time: its name is all there is.
         return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(type(function)))}\n"
-
-
-def _findings(chart: Chart, snippets: list[Snippet]) -> Iterator[tuple[int | None, str]]:
-    """Find what would go wrong when the code runs: the line, if it is known, where, what, and what to do."""
-    for finding in _name_findings(chart):
-        yield None, finding
-    for snippet in snippets:
-        for finding in _snippet_findings(chart, snippet):
-            yield snippet.line, f"{snippet.place}: {finding}"
-    try:
-        unique_domains(chart.emitted_domains)
-    except ValueError as error:
-        yield None, str(error)
-
-
-def _name_findings(chart: Chart) -> Iterator[str]:
-    for name in sorted(chart.functions):
-        if name in PROVIDED or name in BUILTINS or name in UNAVAILABLE:
-            yield f"the function {name!r} hides a name that chart code already has; rename it."
-        if name in chart.context_names:
-            yield f"the function {name!r} has the name of a context variable; rename one of them."
-
-
-def _snippet_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
-    own = {*chart.context_names, *chart.functions, *snippet.stores}
-    if snippet.imports:
-        yield "chart code doesn't import; write a function beside the chart that does."
-    for name in sorted(snippet.loads - own):
-        if name in UNAVAILABLE:
-            yield f"{name!r} is not available: {UNAVAILABLE[name]}."
-    for name in sorted(snippet.stores & {"__builtins__", *PROVIDED, *chart.functions}):
-        yield f"the code assigns {name!r}, which is provided; choose another name."
-    yield from _kind_findings(chart, snippet)
-    yield from _call_findings(chart, snippet)
-
-
-def _kind_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
-    if snippet.kind is not Kind.ACTION:
-        for name in sorted(snippet.loads & ACTING):
-            yield f"a {snippet.kind} can't use {name!r}; do it on entry, on exit or in an action."
-    lasting = sorted(name for name in snippet.stores if not is_temporary(name))
-    if snippet.kind is Kind.GUARD:
-        for name in (*lasting, *sorted(snippet.loads & {"setdefault"})):
-            yield f"a guard can't change the context, and this one sets {name!r}; do it in an action."
-    if snippet.kind is Kind.ACTION:
-        for name in lasting:
-            if name not in chart.context_names:
-                yield (
-                    f"the code assigns {name!r}, which is no context variable; "
-                    f"name it in the preamble, or call it {'_' + name!r} if it is temporary."
-                )
-
-
-def _call_findings(chart: Chart, snippet: Snippet) -> Iterator[str]:
-    for call in snippet.calls("send"):
-        if any(keyword.arg == "delay" for keyword in call.keywords):
-            yield f"`send` with a delay is not available: {UNAVAILABLE['after']}."
-    for call in snippet.calls("active"):
-        for state in literal_texts(argument(call, 0, "name")):
-            if state not in chart.statechart.states:
-                yield f"active({state!r}) asks for a state that the chart does not have; correct the name."

@@ -38,6 +38,10 @@ class Origin:
             return self.name
         return f"{self.name}, line {line}" if self.file is None else f"{self.name}:{line}"
 
+    def refusal(self, line: int | None, finding: str) -> SetupError:
+        """Make the error that refuses a chart for a finding."""
+        return SetupError(f"{self.at(line)}: {finding}", file=None if self.file is None else self.name, line=line)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedStatechart:
@@ -64,7 +68,7 @@ def load_statechart(source: str | Path | Statechart, name: str | None) -> Loaded
         place = Origin(str(file) if file else name or "statechart", file)
         loaded = _read(_text(source, place), place)
     for state, finding in _structural_findings(loaded.statechart):
-        raise SetupError(f"{place.at(loaded.positions.states.get(state))}: {finding}")
+        raise place.refusal(loaded.positions.states.get(state), finding)
     return loaded
 
 
@@ -80,7 +84,7 @@ def _text(source: str | Path, place: Origin) -> str:
     try:
         return source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{place.name}: the statechart can't be read ({error}); name a YAML file in UTF-8.") from error
+        raise place.refusal(None, f"the statechart can't be read ({error}); name a YAML file in UTF-8.") from error
 
 
 def _read(text: str, place: Origin) -> LoadedStatechart:
@@ -88,12 +92,12 @@ def _read(text: str, place: Origin) -> LoadedStatechart:
         reader = YAML(typ="safe", pure=True)
         node, document = reader.compose(text), reader.load(text)
     except MarkedYAMLError as error:
-        where = place.at(error.problem_mark.line + 1 if error.problem_mark else None)
-        raise SetupError(f"{where}: no valid YAML ({error.problem}); correct it.") from error
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise place.refusal(line, f"no valid YAML ({error.problem}); correct it.") from error
     except (YAMLError, ValueError) as error:
-        raise SetupError(f"{place.name}: no valid YAML ({error}); correct it.") from error
+        raise place.refusal(None, f"no valid YAML ({error}); correct it.") from error
     for line, finding in shape_findings(node):
-        raise SetupError(f"{place.at(line)}: {finding}")
+        raise place.refusal(line, finding)
     try:
         statechart = import_from_dict(document)
     except StatechartError as error:
@@ -103,7 +107,7 @@ def _read(text: str, place: Origin) -> LoadedStatechart:
 
 def _validated(statechart: Statechart, place: Origin) -> FrozenStatechart:
     if statechart.root is None:
-        raise SetupError(f"{place.name}: the chart has no root state; give it one.")
+        raise place.refusal(None, "the chart has no root state; give it one.")
     try:
         statechart.validate()
     except StatechartError as error:
@@ -112,7 +116,7 @@ def _validated(statechart: Statechart, place: Origin) -> FrozenStatechart:
 
 
 def _refused(place: Origin, error: StatechartError) -> SetupError:
-    return SetupError(f"{place.name}: sismic refuses the chart: {_reason(error)}; correct it.")
+    return place.refusal(None, f"sismic refuses the chart: {_reason(error)}; correct it.")
 
 
 def _reason(error: StatechartError) -> str:

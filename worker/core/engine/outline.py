@@ -67,8 +67,7 @@ class OutlineCode:
 
     def place_of(self, node: ast.AST) -> Place:
         """Give the line of a part of the code."""
-        line = getattr(node, "lineno", 1)
-        return Place(self.place.file, None if self.place.line is None else self.place.line + line - 1)
+        return Place(self.place.file, self.snippet.line_of(node))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Sismic would refuse most of this without saying where, and take the rest silentl
 text "None", states below a final state for none. What is no part of a chart's grammar here, sismic still looks at.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
@@ -22,6 +23,9 @@ _STATE_KEYS: Final = (
 )
 _TRANSITION_KEYS: Final = ("event", "target", "guard", "action", "priority", "contract")
 _LISTS: Final = ("transitions", "states", "parallel states", "contract")
+_CONDITION_KEYS: Final = ("before", "after", "always")
+_PRIORITIES: Final = ("high", "low")
+_WHOLE_NUMBER: Final = re.compile(r"[-+]?[0-9]+")
 _TYPES: Final = ("final", "shallow history", "deep history")
 _MAY_BE_EMPTY: Final = ("description",)
 _NULL_TAG: Final = "tag:yaml.org,2002:null"
@@ -55,6 +59,15 @@ def _state_findings(state: Node, seen: dict[str, int]) -> Iterator[Found]:
             f"{place}: the name is taken by the state on line {seen[name]}; names are unique in a chart.",
         )
     seen.setdefault(name or "", line_of(state))
+    yield from _kind_findings(state, place)
+    yield from _contract_findings(state, place)
+    for transition in entries_of(part_of(state, "transitions")):
+        yield from _transition_findings(transition, place)
+    for child in _children(state):
+        yield from _state_findings(child, seen)
+
+
+def _kind_findings(state: Node, place: str) -> Iterator[Found]:
     type_, children = _text(state, "type"), list(_children(state))
     if type_ is not None and type_ not in _TYPES:
         yield line_of(state), f"{place}: the type {type_!r} is none; expected {', '.join(_TYPES)}, or no type."
@@ -62,17 +75,36 @@ def _state_findings(state: Node, seen: dict[str, int]) -> Iterator[Found]:
         yield line_of(state), f"{place}: a {type_} state has no states of its own; move them out of it."
     if part_of(state, "states") is not None and part_of(state, "parallel states") is not None:
         yield line_of(state), f"{place}: `states` and `parallel states` exclude each other; leave one of them out."
-    for transition in entries_of(part_of(state, "transitions")):
-        if isinstance(transition, MappingNode):
-            on = f"{place}, transition on {_text(transition, 'event')!r}"
-            yield from _key_findings(transition, on, _TRANSITION_KEYS, ())
+    if type_ is not None and part_of(state, "transitions") is not None:
+        yield line_of(state), f"{place}: a {type_} state has no transitions; nothing is waited for in it."
+    if part_of(state, "parallel states") is not None:
+        for region in children:
+            if (_text(region, "type") or "").endswith("history"):
+                yield line_of(region), f"{place}: a history state is no region; move it into the state that it is for."
+
+
+def _transition_findings(transition: Node, place: str) -> Iterator[Found]:
+    if not isinstance(transition, MappingNode):
+        yield line_of(transition), f"{place}: a transition is a mapping; write `- event: …` or `- target: …`."
+        return
+    on = f"{place}, transition on {_text(transition, 'event')!r}"
+    yield from _key_findings(transition, on, _TRANSITION_KEYS, ())
+    priority = _text(transition, "priority")
+    if priority is not None and priority not in _PRIORITIES and not _WHOLE_NUMBER.fullmatch(priority):
+        text = f"{on}: the priority {priority!r} is none; expected high, low or a whole number."
+        yield line_of(transition), text
+    yield from _contract_findings(transition, on)
+
+
+def _contract_findings(element: Node, place: str) -> Iterator[Found]:
+    for condition in entries_of(part_of(element, "contract")):
+        if isinstance(condition, MappingNode):
+            yield from _key_findings(condition, f"{place}, contract", _CONDITION_KEYS, ())
         else:
-            yield line_of(transition), f"{place}: a transition is a mapping; write `- event: …` or `- target: …`."
-    for child in children:
-        yield from _state_findings(child, seen)
+            yield line_of(condition), f"{place}: a condition is a mapping; write `- always: …`, `before` or `after`."
 
 
-def _name_findings(state: Node, states: Mapping[str, int]) -> Iterator[Found]:
+def _name_findings(state: Node, states: Mapping[str, int], siblings: Iterable[str] = ()) -> Iterator[Found]:
     """Find states that are named and not there."""
     if not isinstance(state, MappingNode):
         return
@@ -84,13 +116,15 @@ def _name_findings(state: Node, states: Mapping[str, int]) -> Iterator[Found]:
         yield line_of(state), f"{told}; expected one of {', '.join(children) or 'none: it has no states'}."
     if memory is not None and memory not in states:
         yield line_of(state), f"{place}: the chart has no state {memory!r}{_closest(memory, states)}; correct `memory`."
+    elif memory is not None and memory not in siblings:
+        yield line_of(state), f"{place}: its default {memory!r} is no state beside it; expected {', '.join(siblings)}."
     for transition in entries_of(part_of(state, "transitions")):
         target = _text(transition, "target")
         if target is not None and target not in states:
             text = f"{place}: a transition leads to {target!r}, which the chart does not have"
             yield line_of(transition), f"{text}{_closest(target, states)}; correct the name, or add the state."
     for child in _children(state):
-        yield from _name_findings(child, states)
+        yield from _name_findings(child, states, [name for name in children if name != _text(child, "name")])
 
 
 def _key_findings(node: MappingNode, place: str, known: tuple[str, ...], required: tuple[str, ...]) -> Iterator[Found]:

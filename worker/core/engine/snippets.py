@@ -135,6 +135,15 @@ class Snippet:
     pure: bool
     line: int | None = None
 
+    def line_of(self, node: ast.AST | None) -> int | None:
+        """Give the line of a part of the code in the chart's file; of the whole, if there is no such part."""
+        return None if self.line is None else self.line + getattr(node, "lineno", 1) - 1
+
+    def first(self, name: str) -> ast.AST | None:
+        """Find where a name first stands."""
+        named = [node for node in ast.walk(self.tree) if isinstance(node, ast.Name) and node.id == name]
+        return min(named, key=lambda node: node.lineno, default=None)
+
     def calls(self, name: str) -> Iterator[ast.Call]:
         """Find the calls of a provided function."""
         for node in ast.walk(self.tree):

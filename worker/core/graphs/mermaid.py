@@ -110,7 +110,7 @@ class _Drawing:
         words = words_of_state(state, self._heading)
         yield from (f"entry / {_emission(emitted)}" for emitted in words.entry)
         yield from (f"exit / {_emission(emitted)}" for emitted in words.exit)
-        yield from (" ".join(_transition_parts(one)) for one in words.internal)
+        yield from (f"on {' '.join(_transition_parts(one))}" for one in words.internal)
 
 
 def _transition_parts(one: TransitionWords) -> Sequence[str]:

@@ -16,6 +16,12 @@ GAP: Final = 18.0
 LABEL_GAP: Final = 6.0
 """Between a line and its label."""
 
+PORT_MARGIN: Final = 12.0
+"""How far the ports of a box keep from its corners."""
+
+_CENTRE: Final = 0.1
+"""How much it matters, beside being straight, that a line is at the middle of a box."""
+
 _MAIN_WEIGHT: Final = 3.0
 _STRAIGHT_WEIGHTS: Final = (1.0, 1.0, 8.0)
 """How much it matters that a link is straight, by how many of its ends are no states."""
@@ -75,6 +81,23 @@ class Link:
     lower: Node
     arrow: int
     weight: float
+    slack: float
+    """How far apart its ends may be without a bend: a port can be anywhere on its side of a box."""
+
+    def pull(self, end: Node) -> list[tuple[float, float]]:
+        """Give how far the link would have one of its ends move to the right, and how much each of that matters."""
+        bend = self.bend if end is self.upper else -self.bend
+        if not self.slack:
+            return [(bend, self.weight)]
+        # Half of the weight at each end of the room costs nothing between them.
+        sides = [(bend - self.slack, self.weight / 2), (bend + self.slack, self.weight / 2)]
+        return [*sides, (bend, self.weight * _CENTRE)]
+
+    @property
+    def bend(self) -> float:
+        """Tell how far right of its upper end its lower end is."""
+        upper = self.upper.x + self.upper.link_offset(self.arrow)
+        return self.lower.x + self.lower.link_offset(self.arrow) - upper
 
 
 @dataclass(slots=True)
@@ -127,6 +150,12 @@ def gap_between(left: Node, right: Node) -> float:
     if states + lines == 2 and states != 1:
         return STATES_GAP if states else LINES_GAP
     return GAP
+
+
+def _slack(node: Node, arrow: int) -> float:
+    if node.kind is not Kind.STATE or arrow in node.ports:
+        return 0.0
+    return max(0.0, node.box.width / 2 - PORT_MARGIN)
 
 
 class _Builder:
@@ -210,7 +239,9 @@ class _Builder:
     def _link(self, arrow: int, a: Node, b: Node, *, is_main: bool) -> Link:
         upper, lower = (a, b) if a.row < b.row else (b, a)
         lines = sum(node.kind is not Kind.STATE for node in (upper, lower))
-        link = Link(upper, lower, arrow, _STRAIGHT_WEIGHTS[lines] * (_MAIN_WEIGHT if is_main else 1.0))
+        weight = _STRAIGHT_WEIGHTS[lines] * (_MAIN_WEIGHT if is_main else 1.0)
+        slack = 0.0 if is_main else sum(_slack(node, arrow) for node in (upper, lower))
+        link = Link(upper, lower, arrow, weight, slack)
         upper.below.append(link)
         lower.above.append(link)
         return link

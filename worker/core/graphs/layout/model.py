@@ -1,8 +1,10 @@
 """What the layout takes and gives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_UNSEEN: Final = 0.01
 
 
 class Point(NamedTuple):
@@ -98,3 +100,19 @@ class Layout:
     """By the state whose initial state the mark leads to."""
     start_paths: Mapping[str, Path]
     dividers: tuple[tuple[Point, Point], ...]
+
+
+def simplified(corners: Iterable[Point]) -> Path:
+    """Leave out corners at which nothing turns, and parts that are too short to be seen."""
+    kept: list[Point] = []
+    for point in corners:
+        if kept and _near(kept[-1].x, point.x) and _near(kept[-1].y, point.y):
+            continue
+        if len(kept) > 1 and any(_near(a, b) and _near(b, c) for a, b, c in zip(kept[-2], kept[-1], point, strict=True)):
+            kept.pop()
+        kept.append(point)
+    return tuple(kept)
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) < _UNSEEN

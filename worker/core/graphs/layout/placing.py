@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.core.graphs.layout.grid import Grid, Link, Node, gap_between
+from worker.core.graphs.layout.straightening import straighten
 
 Wish = tuple[float, float]
 """A place, and how much it matters."""
@@ -34,6 +35,7 @@ def place_nodes(grid: Grid) -> None:
                 best, least = _places(grid), length
     for node, x in best.items():
         node.x = x
+    straighten(grid)
     _move_fixed(grid)
 
 
@@ -105,16 +107,15 @@ def _place(row: Sequence[Node], *, above: bool, below: bool) -> None:
 
 def _wishes(node: Node, links: Iterable[Link]) -> Iterable[Wish]:
     for link in links:
-        other = link.lower if link.upper is node else link.upper
-        yield other.x + other.link_offset(link.arrow) - node.link_offset(link.arrow), link.weight
+        yield from ((node.x + shift, weight) for shift, weight in link.pull(node))
 
 
 def _length(grid: Grid) -> float:
     return sum(
-        link.weight
-        * abs(link.upper.x + link.upper.link_offset(link.arrow) - link.lower.x - link.lower.link_offset(link.arrow))
+        weight * abs(shift)
         for row in range(len(grid.rows))
         for link in grid.links_below(row)
+        for shift, weight in link.pull(link.upper)
     )
 
 
