@@ -10,8 +10,7 @@ from tests.orchestrator.desk import COUNT, start, subject_of
 from worker.core.engine.api import Snapshot
 from worker.core.instances import Instance, Status
 from worker.orchestrator import DeduplicatingMemory, MachineMemory, SimpleMachineMemory, TelemeteredMachineMemory
-from worker.testing.local_memory import LocalMemory
-from worker.testing.memories import DeduplicatingMemoryConformance, MachineMemoryConformance
+from worker.testing.memories import MachineMemoryConformance
 
 INSTANCE = Instance(
     subject=subject_of(),
@@ -93,11 +92,6 @@ class TestTheSuiteOnTelemeteredMachineMemory(MachineMemoryConformance):
 
     def make_memory(self) -> TelemeteredMachineMemory:
         return TelemeteredMachineMemory(SimpleMachineMemory())
-
-
-class TestTheSuiteOnLocalMemory(DeduplicatingMemoryConformance):
-    def make_memory(self) -> LocalMemory:
-        return LocalMemory()
 
 
 def test_is_a_memory_that_does_not_deduplicate() -> None:

@@ -209,3 +209,28 @@ def check_machines(
     from worker.cli import machines
 
     machines.check_machines(packages or (), as_json=as_json)
+
+
+@machines_app.command(
+    "graph",
+    epilog=_examples(
+        "worker machines graph arvo.orc.order",
+        "worker machines graph arvo.orc.order@1.0.0 --format svg --output order.svg",
+    ),
+)
+@reports_faults
+def graph_machine(
+    *,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME[@VERSION]]", help="[default: the only machine there is]", show_default=False),
+    ] = None,
+    graph_format: Annotated[str, typer.Option("--format", metavar="mermaid|svg", help="What to draw.")] = "mermaid",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="[default: standard output]", show_default=False)
+    ] = None,
+) -> None:
+    """Draw a machine: states, transitions with their guards, what is emitted and into which domains."""
+    from worker.cli.graphing import draw_machine
+
+    draw_machine(name, graph_format, output)

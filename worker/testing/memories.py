@@ -9,10 +9,10 @@ Fixtures reach `make_memory` through an autouse fixture of the subclass that kee
 memories of its own; all may share one store, since every test has subjects of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Barrier
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -52,18 +52,40 @@ from worker.testing.memory_samples import (
     start_of,
 )
 
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def _asks_for(part: str) -> Callable[[Test], Test]:
+    def mark(test: Test) -> Test:
+        test.asks_for = part  # type: ignore[attr-defined]
+        return test
+
+    return mark
+
 
 class MachineMemoryConformance:
     """Hold a memory against what `MachineMemory` promises: subclass it as `Test…`, and give `make_memory`.
 
     Where the memory does not look at `previous`, set `checks_previous` to false; where several memory objects share
-    what they keep, give `reopen`. Tests that ask for what a memory does not have are skipped, with the reason.
+    what they keep, give `reopen`. Tests that ask for what a memory does not have are left out.
     """
 
     checks_previous: ClassVar[bool] = True
     """Whether `write` and `consumed` refuse a `previous` that is no longer what is kept."""
 
     _made: list[MachineMemory]
+
+    def __init_subclass__(cls) -> None:
+        """Leave out the tests that ask for what this memory does not have."""
+        super().__init_subclass__()
+        if cls.make_memory is MachineMemoryConformance.make_memory:
+            return
+        lacking = set() if cls.checks_previous else {"checks_previous"}
+        if cls.reopen is MachineMemoryConformance.reopen:
+            lacking.add("reopen")
+        for name in dir(cls):
+            if getattr(getattr(cls, name), "asks_for", None) in lacking:
+                setattr(cls, name, None)
 
     def make_memory(self) -> MachineMemory:
         """Make a memory object. Its waits for locks are waited for here: let it wait for a fraction of a second."""
@@ -193,8 +215,8 @@ class MachineMemoryConformance:
 
         together([lambda: write(first), read, read])
 
+    @_asks_for("checks_previous")
     def test_a_stale_previous_is_refused(self) -> None:
-        self._require_previous()
         memory, first = self._memory(), new_instance()
         second = next_instance(first)
         assert raises(memory.write, first.subject, second, first), "it wrote on an instance that is not there"
@@ -206,8 +228,8 @@ class MachineMemoryConformance:
         assert raises(memory.write, first.subject, lost, first), "a step was lost to an older one"
         check_same(memory.read(first.subject), second)
 
+    @_asks_for("checks_previous")
     def test_of_many_threads_one_writes_on_what_all_read(self) -> None:
-        self._require_previous()
         memory, first = self._memory(), new_instance()
         for base in (first, next_instance(first)):
             previous = memory.read(first.subject)
@@ -299,6 +321,7 @@ class MachineMemoryConformance:
 
     # Memory objects that share what they keep
 
+    @_asks_for("reopen")
     def test_another_memory_object_reads_what_was_written(self) -> None:
         memory, other = self._two()
         instance = new_instance()
@@ -307,6 +330,7 @@ class MachineMemoryConformance:
         other.write(instance.subject, next_instance(instance), instance)
         check_same(memory.read(instance.subject), next_instance(instance))
 
+    @_asks_for("reopen")
     def test_what_was_written_outlives_the_memory_object(self) -> None:
         memory, other = self._two()
         instance = new_instance()
@@ -314,6 +338,7 @@ class MachineMemoryConformance:
         self.close(memory)
         check_same(other.read(instance.subject), instance)
 
+    @_asks_for("reopen")
     def test_a_lock_keeps_out_another_memory_object(self) -> None:
         memory, other = self._two()
         subject = new_subject()
@@ -325,6 +350,7 @@ class MachineMemoryConformance:
         assert other.lock(subject), "a lock that was freed is not free for another memory object"
         assert other.unlock(subject)
 
+    @_asks_for("reopen")
     def test_a_lock_ends_with_its_memory_object(self) -> None:
         memory, other = self._two()
         subject = new_subject()
@@ -333,6 +359,7 @@ class MachineMemoryConformance:
         assert other.lock(subject), "the lock of a memory object that is gone is not free"
         assert other.unlock(subject)
 
+    @_asks_for("reopen")
     def test_executions_of_several_memory_objects_lose_no_step(self) -> None:
         memory, other = self._two()
         first = new_instance(n=0)
@@ -348,17 +375,12 @@ class MachineMemoryConformance:
     def _two(self) -> tuple[MachineMemory, MachineMemory]:
         memory = self._memory()
         other = self.reopen(memory)
-        if other is None:
-            pytest.skip(f"{type(self).__name__} gives no `reopen`: nothing is shared with another memory object")
+        assert other is not None, f"{type(self).__name__}: `reopen` gives no memory; leave it out if there is none"
         return memory, self._opened(other)
 
     def _opened(self, memory: MachineMemory) -> MachineMemory:
         self._made.append(memory)
         return memory
-
-    def _require_previous(self) -> None:
-        if not self.checks_previous:
-            pytest.skip(f"{type(self).__name__} says by `checks_previous` that `previous` is not looked at")
 
 
 class DeduplicatingMemoryConformance(MachineMemoryConformance):
@@ -487,8 +509,8 @@ class DeduplicatingMemoryConformance(MachineMemoryConformance):
         assert memory.seen(event) is None, "an event is told to be consumed, and its instance was not kept"
         check_same(memory.read(first.subject), first)
 
+    @_asks_for("checks_previous")
     def test_an_event_of_a_stale_execution_leaves_nothing(self) -> None:
-        self._require_previous()
         memory, first = self._deduplicating(), new_instance()
         second = next_instance(first)
         memory.write(first.subject, first, None)
@@ -511,6 +533,7 @@ class DeduplicatingMemoryConformance(MachineMemoryConformance):
         check_consumed(memory, event, emitted_by(event))
         check_same(memory.read(event.subject), instance)
 
+    @_asks_for("reopen")
     def test_another_memory_object_knows_what_was_consumed(self) -> None:
         memory, other = self._two()
         assert isinstance(memory, DeduplicatingMemory)
@@ -535,6 +558,7 @@ class DeduplicatingMemoryConformance(MachineMemoryConformance):
             assert orchestrator.execute(event) == result, "an event that came again has another result"
         check_same(memory.read(subject), before)
 
+    @_asks_for("reopen")
     def test_an_event_is_executed_again_by_another_orchestrator(self) -> None:
         memory, other = self._two()
         subject = new_subject()

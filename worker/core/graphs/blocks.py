@@ -1,6 +1,6 @@
 """The texts of a picture, broken into lines and measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -27,7 +27,7 @@ _LINES_MAX: Final = 3
 _BLOCKS_GAP: Final = 5.0
 _INDENT: Final = 8.0
 _NAME_LINES_MAX: Final = 12
-"""Names are never cut short; this many lines hold any that a person can read."""
+"""More than a name that a person can read needs."""
 
 _WITH_ICON: Final = frozenset({StateKind.FINAL, StateKind.SHALLOW_HISTORY, StateKind.DEEP_HISTORY})
 
@@ -92,7 +92,9 @@ class _Page:
         self.lines: list[Line] = []
         self.y = 0.0
 
-    def add(self, spans: Iterable[Span], x: float = 0.0, emitted: Emitted | None = None, *, marked: bool = False) -> None:
+    def add(
+        self, spans: Iterable[Span], x: float = 0.0, emitted: Emitted | None = None, *, marked: bool = False
+    ) -> None:
         line = Line(tuple(spans), x, self.y, emitted, marked)
         self.lines.append(line)
         self.y += TITLE_HEIGHT if line.is_title else LINE_HEIGHT
@@ -156,9 +158,3 @@ def _add_emission(page: _Page, emitted: Emitted, moment: str | None) -> None:
 def _span_width(span: Span) -> float:
     is_title = span.ink is Ink.TITLE
     return text_width(span.text, TITLE_SIZE if is_title else FONT_SIZE, bold=is_title)
-
-
-def texts_of(block: Block) -> Iterator[str]:
-    """Go through the pieces of text of a block."""
-    for line in block.lines:
-        yield from (span.text for span in line.spans)

@@ -7,7 +7,7 @@ from worker.core.domains import DEFAULT_DOMAIN
 
 _LIGHT: Final = ("#0b5fa5", "#b3420a", "#00704a", "#8a3391", "#7a5500", "#0e7078", "#a3194f", "#4b4fc4")
 _DARK: Final = ("#6cb6ff", "#ff9a63", "#56d39b", "#dc9ce6", "#e3b341", "#5fd0d8", "#ff8fb1", "#a9abff")
-"""By number of the domain; the first is that of `default`. They can be told apart with the common colour blindnesses."""
+"""By number of the domain; the first is that of `default`. The domain is named beside each, too."""
 
 COMPUTED: Final = "computed"
 """Class of a domain that is only known when the chart runs."""

@@ -5,7 +5,6 @@ The layout knows only sizes; here are the shapes. Every text is measured before 
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -19,29 +18,21 @@ from worker.core.graphs.blocks import (
     Ink,
     Line,
     Span,
-    edge_block,
-    state_block,
 )
-from worker.core.graphs.layout import Arrow, Box, Layout, Path, Point, Size, Vertex, lay_out
+from worker.core.graphs.describing import sentences_of, sentences_of_edge
+from worker.core.graphs.drawing import MARK, MARK_GAP, PADDING, Drawing
+from worker.core.graphs.layout import Box, Path, Point, Size
 from worker.core.graphs.style import COMPUTED, domain_classes, style_sheet
 from worker.core.graphs.text_widths import text_width
-from worker.core.graphs.wording import (
-    Edge,
-    Emitted,
-    Heading,
-    StateWords,
-    TransitionWords,
-    edges_of,
-    words_of_state,
+from worker.core.graphs.wording import Edge, Emitted, Heading
+
+_HEAD: Final = (
+    'viewBox="0 0 10 10" refX="9.5" refY="5" markerWidth="8" markerHeight="8" orient="auto">'
+    '<path class="head" d="M0,0.8 L10,5 L0,9.2 Z"/>'
 )
+"""An arrowhead."""
 
-_PADDING: Final = Size(12.0, 8.0)
-_STATE_WIDTH_MIN: Final = 72.0
-_PORT_ROOM: Final = 16.0
-"""How much wider a box is for each line at one of its sides."""
-
-_MARK: Final = 12.0
-_MARK_GAP: Final = 6.0
+_MARGIN: Final = 16.0
 _CORNER: Final = 6.0
 _BASELINE: Final = 0.76
 _LEGEND_GAP: Final = 18.0
@@ -61,66 +52,6 @@ def svg_of(outline: Outline, heading: Heading | None = None, active: frozenset[s
     if unknown:
         raise ValueError(f"the chart {outline.name!r} has no state {unknown[0]!r}; give names of its states.")
     return _Picture(outline, heading or Heading(outline.name), active).text()
-
-
-class Drawing:
-    """What is written on a chart's picture, and where it all is."""
-
-    def __init__(self, outline: Outline, heading: Heading) -> None:
-        self.outline = outline
-        self.words = {name: words_of_state(state, heading) for name, state in outline.states.items()}
-        self.edges = edges_of(outline, heading)
-        self.state_blocks = {
-            name: state_block(words, heading.title if name == outline.root else None)
-            for name, words in self.words.items()
-        }
-        self.edge_blocks = [edge_block(edge) for edge in self.edges]
-        self.starts_with = heading.starts_with
-        self.layout = lay_out([self._vertex(name) for name in outline.states], self._arrows())
-
-    @property
-    def emissions(self) -> Iterator[Emitted]:
-        """Go through all that is emitted."""
-        for words in self.words.values():
-            yield from (*words.entry, *words.exit)
-        for one in self.transitions:
-            yield from one.emitted
-
-    @property
-    def transitions(self) -> Iterator[TransitionWords]:
-        """Go through all transitions."""
-        for words in self.words.values():
-            yield from words.internal
-        for edge in self.edges:
-            yield from edge.transitions
-
-    def _vertex(self, name: str) -> Vertex:
-        state = self.outline.states[name]
-        block = self.state_blocks[name].size
-        start = Size(_MARK, _MARK)
-        if name == self.outline.root and self.starts_with:
-            start = Size(_MARK + _MARK_GAP + text_width(self.starts_with, FONT_SIZE), _MARK)
-        width = block.width + 2 * _PADDING.width
-        if not state.children:
-            lines = max(
-                sum(name == end for end in ends)
-                for ends in ([edge.source for edge in self.edges], [edge.target for edge in self.edges])
-            )
-            width = max(width, _STATE_WIDTH_MIN, lines * _PORT_ROOM)
-        return Vertex(
-            name=name,
-            size=Size(width, block.height + 2 * _PADDING.height),
-            children=state.children,
-            initial=state.initial,
-            start=start,
-            side_by_side=state.kind is StateKind.PARALLEL,
-        )
-
-    def _arrows(self) -> list[Arrow]:
-        return [
-            Arrow(edge.source, edge.target, block.size)
-            for edge, block in zip(self.edges, self.edge_blocks, strict=True)
-        ]
 
 
 class _Picture:
@@ -147,12 +78,9 @@ class _Picture:
             f'aria-labelledby="{self._id}-title {self._id}-desc">'
         )
         yield f'<title id="{self._id}-title">{_escaped(self._heading.title)}</title>'
-        yield f'<desc id="{self._id}-desc">{_escaped(" ".join(_sentences(drawing)))}</desc>'
+        yield f'<desc id="{self._id}-desc">{_escaped(" ".join(sentences_of(drawing.outline, drawing.words, drawing.edges)))}</desc>'
         yield f"<style>\n{style_sheet(self._classes[domain] for domain in self._used)}</style>"
-        yield (
-            f'<defs><marker id="{self._id}-head" viewBox="0 0 10 10" refX="9.5" refY="5" markerWidth="8" '
-            'markerHeight="8" orient="auto-start-reverse"><path class="head" d="M0,0.8 L10,5 L0,9.2 Z"/></marker></defs>'
-        )
+        yield f'<defs><marker id="{self._id}-head" {_HEAD}</marker></defs>'
         yield f'<rect class="paper" width="{_number(width)}" height="{_number(height)}"/>'
         for name in drawing.outline.states:
             yield from self._state(name)
@@ -175,24 +103,24 @@ class _Picture:
         yield _rectangle(box, "box", 8)
         if words.kind is StateKind.FINAL:
             yield _rectangle(Box(box.x + 3, box.y + 3, box.width - 6, box.height - 6), "inner", 6)
-        corner = Point(box.x + _PADDING.width, box.y + _PADDING.height)
+        corner = Point(box.x + PADDING.width, box.y + PADDING.height)
         yield from _icon(words.kind, corner)
         yield from self._block(self._drawing.state_blocks[name], corner)
         yield "</g>"
 
     def _start(self, name: str, path: Path) -> Iterator[str]:
-        box = self._drawing.layout.starts[name]
-        radius = _MARK / 2
-        yield f'<circle class="mark" cx="{_number(box.x + radius)}" cy="{_number(box.y + radius)}" r="{_number(radius)}"/>'
+        box, radius = self._drawing.layout.starts[name], MARK / 2
+        centre = f'cx="{_number(box.x + radius)}" cy="{_number(box.y + radius)}"'
+        yield f'<circle class="mark" {centre} r="{_number(radius)}"/>'
         yield f'<path class="edge" d="{_rounded(path)}" marker-end="url(#{self._id}-head)"/>'
         if name == self._drawing.outline.root and self._drawing.starts_with:
-            text = _escaped(self._drawing.starts_with)
-            yield f'<text class="event" x="{_number(box.x + _MARK + _MARK_GAP)}" y="{_number(box.y + 10)}">{text}</text>'
+            x, y = _number(box.x + MARK + MARK_GAP), _number(box.y + 10)
+            yield f'<text class="event" x="{x}" y="{y}">{_escaped(self._drawing.starts_with)}</text>'
 
     def _edge(self, number: int, edge: Edge) -> Iterator[str]:
         layout = self._drawing.layout
         yield f'<g class="transition" data-source={_quoted(edge.source)} data-target={_quoted(edge.target)}>'
-        yield f"<title>{_escaped(' '.join(_sentences_of(edge)))}</title>"
+        yield f"<title>{_escaped(' '.join(sentences_of_edge(edge)))}</title>"
         default = "" if edge.transitions else " default"
         path = _rounded(layout.paths[number])
         yield f'<path class="edge{default}" d="{path}" marker-end="url(#{self._id}-head)"/>'
@@ -234,11 +162,11 @@ class _Picture:
         if not entries:
             return [], 0.0
         lines = ['<g class="legend">']
-        x, y = 16.0, size.height + 4
+        x, y = _MARGIN, size.height + 4
         for name, text in (("", "emitted into:"), *entries):
             width = text_width(text, FONT_SIZE) + (DOT_WIDTH if name else 0.0)
-            if x + width > size.width - 16 and x > 16:  # noqa: PLR2004 - the picture's margin.
-                x, y = 16.0, y + LINE_HEIGHT
+            if x + width > size.width - _MARGIN and x > _MARGIN:
+                x, y = _MARGIN, y + LINE_HEIGHT
             if name:
                 lines.append(_dot(name, x, y + LINE_HEIGHT / 2))
             text_x = x + (DOT_WIDTH if name else 0.0)
@@ -257,39 +185,6 @@ def _icon(kind: StateKind, corner: Point) -> Iterator[str]:
     elif kind in _LETTERS:
         yield f'<circle class="ring" {centre} r="8.5"/>'
         yield f'<text text-anchor="middle" x="{_number(x)}" y="{_number(y + 4)}">{_LETTERS[kind]}</text>'
-
-
-def _sentences(drawing: Drawing) -> Iterator[str]:
-    """Tell the whole chart in words."""
-    outline = drawing.outline
-    for name, state in outline.states.items():
-        words = drawing.words[name]
-        parts = [f"{name} is a {words.kind.value} state"]
-        if state.initial is not None:
-            parts.append(f"begins in {state.initial}")
-        yield "; ".join([*parts, *_emission_clauses(words)]) + "."
-        yield from (f"In {name}: {_clause(one)}." for one in words.internal)
-    for edge in drawing.edges:
-        yield from _sentences_of(edge)
-
-
-def _emission_clauses(words: StateWords) -> Iterator[str]:
-    for moment, emissions in (("entered", words.entry), ("left", words.exit)):
-        for emitted in emissions:
-            yield f"emits {emitted.type} into {emitted.where} when {moment}"
-
-
-def _sentences_of(edge: Edge) -> Iterator[str]:
-    if not edge.transitions:
-        yield f"From {edge.source} to {edge.target} by default."
-    for one in edge.transitions:
-        yield f"From {edge.source} to {edge.target}: {_clause(one)}."
-
-
-def _clause(one: TransitionWords) -> str:
-    parts = [one.trigger, one.guard and f"if {one.guard}"]
-    parts += (f"emits {emitted.type} into {emitted.where}" for emitted in one.emitted)
-    return ", ".join(part for part in parts if part)
 
 
 def _rectangle(box: Box, name: str, radius: int) -> str:

@@ -37,7 +37,10 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def wrapped(text: str, size: float, width: float, lines_max: int) -> list[str]:
-    """Break text into lines that are at most so wide, at spaces where there are some; what is too much becomes “…”."""
+    """Break text into lines that are at most so wide, at spaces or dots where there are some, else anywhere.
+
+    What does not fit into `lines_max` lines becomes “…”. There is always a line.
+    """
     lines: list[str] = []
     rest = text
     while rest and len(lines) < lines_max:
@@ -46,7 +49,7 @@ def wrapped(text: str, size: float, width: float, lines_max: int) -> list[str]:
         lines.append(line.rstrip(" "))
     if rest:
         lines[-1] = _fitting(lines[-1], size, width - text_width("…", size)).rstrip(" ") + "…"
-    return lines
+    return lines or [""]
 
 
 def _width(character: str, widths: tuple[int, ...]) -> int:
@@ -59,11 +62,21 @@ def _width(character: str, widths: tuple[int, ...]) -> int:
 
 
 def _fitting(text: str, size: float, width: float) -> str:
-    """Give the beginning of a text that fits: up to a space, or a dot of a name, unless there is none; never nothing."""
-    count = next((end - 1 for end in range(1, len(text) + 1) if text_width(text[:end], size) > width), len(text))
-    if count >= len(text):
+    """Give the beginning of a text that fits: up to a space, or a dot of a name; never nothing."""
+    count = _fitting_count(text, size, width)
+    if count == len(text):
         return text
-    count = max(count, 1)
-    space = text.rfind(" ", 0, count + 1)
-    dot = text.rfind(".", 1, count)
-    return text[: space if space > 0 else dot if dot > count // 2 else count]
+    space, dot = text.rfind(" ", 1, count + 1), text.rfind(".", 1, count)
+    if space > 0:
+        return text[:space]
+    # A short beginning would be worse than a break within a word.
+    return text[: dot if dot > count // 2 else count]
+
+
+def _fitting_count(text: str, size: float, width: float) -> int:
+    taken = 0.0
+    for count, character in enumerate(text):
+        taken += text_width(character, size)
+        if taken > width and count:
+            return count
+    return len(text)

@@ -107,7 +107,7 @@ class Edge:
 def words_of_state(state: OutlineState, heading: Heading) -> StateWords:
     """Tell what is written on a state."""
     return StateWords(
-        name=state.name,
+        name=one_line(state.name),
         kind=state.kind,
         entry=_emitted(state.entry, heading),
         exit=_emitted(state.exit, heading),
@@ -147,15 +147,21 @@ def common_ancestor(outline: Outline, source: str, target: str) -> str:
     return next(name for name in (source, *ancestors(outline, source)) if name in above)
 
 
+def one_line(text: str) -> str:
+    """Write a text on one line."""
+    return _SPACE.sub(" ", text).strip()
+
+
 def code_line(text: str) -> str:
     """Write code on one line, and not too much of it."""
-    line = _SPACE.sub(" ", text).strip()
+    line = one_line(text)
     return line if len(line) <= CODE_CHARACTERS_MAX else f"{line[: CODE_CHARACTERS_MAX - 1]}…"
 
 
 def _words(one: OutlineTransition, heading: Heading) -> TransitionWords:
     guard = None if one.guard is None else code_line(one.guard.text)
-    return TransitionWords(one.event, guard, one.priority, _emitted(one.action, heading))
+    event = None if one.event is None else one_line(one.event)
+    return TransitionWords(event, guard, one.priority, _emitted(one.action, heading))
 
 
 def _emitted(code: OutlineCode | None, heading: Heading) -> tuple[Emitted, ...]:

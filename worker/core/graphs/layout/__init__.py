@@ -11,7 +11,7 @@ positions so that lines are straight (`placing`), and what is not straight is le
 Lengths are in pixels; x grows to the right, y downwards. The same chart gives the same layout.
 """
 
-from worker.core.graphs.layout.model import Arrow, Box, Layout, Path, Point, Size, Vertex
+from worker.core.graphs.layout.model import NOTHING, Arrow, Box, Layout, Path, Point, Size, Vertex
 from worker.core.graphs.layout.nesting import lay_out
 
-__all__ = ["Arrow", "Box", "Layout", "Path", "Point", "Size", "Vertex", "lay_out"]
+__all__ = ["NOTHING", "Arrow", "Box", "Layout", "Path", "Point", "Size", "Vertex", "lay_out"]

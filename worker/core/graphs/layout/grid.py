@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from worker.core.graphs.layout.hops import Hop, Sheet, Side
-from worker.core.graphs.layout.model import Size
+from worker.core.graphs.layout.model import NOTHING, Size
 
 STATES_GAP: Final = 28.0
 LINES_GAP: Final = 14.0
@@ -38,7 +39,7 @@ class Kind(StrEnum):
     HEADER = "header"
     START = "start"
     TURN = "turn"
-    """Where a line between two states of one row turns; it has two lines, and may have a label."""
+    """Where a line between two states of one row turns, in the channel above it; it may have a label below that."""
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +56,7 @@ class Node:
     height: float = 0.0
     line: float = 0.0
     name: str = ""
-    box: Size = Size(0, 0)
+    box: Size = NOTHING
     ports: Mapping[int, float] = field(default_factory=dict)
     above: list["Link"] = field(default_factory=list)
     below: list["Link"] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Link:
     lower: Node
     arrow: int
     weight: float
-    slack: float
+    slack: float = 0.0
     """How far apart its ends may be without a bend: a port can be anywhere on its side of a box."""
 
     def pull(self, end: Node) -> list[tuple[float, float]]:
@@ -145,17 +146,18 @@ def make_grid(sheet: Sheet, cells: Mapping[str, Cell], labels: Mapping[int, Size
 
 def gap_between(left: Node, right: Node) -> float:
     """Give the room that two neighbours of a row keep free."""
-    states = sum(node.kind is Kind.STATE for node in (left, right))
-    lines = sum(node.kind in (Kind.PASSING, Kind.BORDER) for node in (left, right))
-    if states + lines == 2 and states != 1:
-        return STATES_GAP if states else LINES_GAP
-    return GAP
+    kinds = {left.kind, right.kind}
+    if kinds == {Kind.STATE}:
+        return STATES_GAP
+    return LINES_GAP if kinds <= {Kind.PASSING, Kind.BORDER} else GAP
 
 
-def _slack(node: Node, arrow: int) -> float:
-    if node.kind is not Kind.STATE or arrow in node.ports:
+def _slack(node: Node, link: Link) -> float:
+    """Give how far from the middle of a box a line may be: what the other lines of that side leave."""
+    if node.kind is not Kind.STATE or link.arrow in node.ports:
         return 0.0
-    return max(0.0, node.box.width / 2 - PORT_MARGIN)
+    others = len(node.below if node is link.upper else node.above) - 1
+    return max(0.0, node.box.width / 2 - PORT_MARGIN - others * LINES_GAP)
 
 
 class _Builder:
@@ -184,6 +186,10 @@ class _Builder:
         main = self._main_arrows()
         trails = {arrow: self._trail(arrow, way, is_main=arrow in main) for arrow, way in ways.items()}
         start_trail = None if start is None else self._trail(START, start, is_main=True)
+        for arrow, trail in trails.items():
+            if arrow not in main:
+                for link in trail.links:
+                    link.slack = sum(_slack(node, link) for node in (link.upper, link.lower))
         ordered: list[list[Node]] = [[] for _ in rows]
         for node in self._nodes:
             ordered[node.row].append(node)
@@ -192,9 +198,7 @@ class _Builder:
     def _state(self, name: str, cell: Cell) -> Node:
         ports = {arrow: offset for (arrow, _), offset in cell.ports.items()}
         row = 2 * self._sheet.ranks[name]
-        return Node(
-            Kind.STATE, row, cell.size.width, cell.size.height, cell.box.width / 2, name, cell.box, ports
-        )
+        return Node(Kind.STATE, row, cell.size.width, cell.size.height, cell.box.width / 2, name, cell.box, ports)
 
     def _way(self, hop: Hop) -> list[Node]:
         """Give the nodes that a hop goes through, without those in rows that it only passes."""
@@ -213,11 +217,10 @@ class _Builder:
         return node
 
     def _label(self, hop: Hop, tail: Node, kind: Kind) -> Node:
-        size = self._sizes[hop.arrow] if hop.labelled else Size(0, 0)
-        lines = LINES_GAP if kind is Kind.TURN else 0.0
+        size = self._sizes[hop.arrow] if hop.labelled else NOTHING
         below = tail.kind is Kind.BORDER or hop.tail_side is Side.BOTTOM
         row = tail.row + 1 if below else tail.row - 1
-        node = Node(kind, row, lines + LABEL_GAP + size.width, size.height, box=size)
+        node = Node(kind, row, LABEL_GAP + size.width, size.height, box=size)
         self._nodes.append(node)
         if hop.labelled:
             self._labels[hop.arrow] = node
@@ -233,15 +236,14 @@ class _Builder:
                 self._nodes.append(passing)
                 nodes.append(passing)
             nodes.append(node)
-        links = [self._link(arrow, a, b, is_main=is_main) for a, b in zip(nodes, nodes[1:], strict=False)]
+        links = [self._link(arrow, a, b, is_main=is_main) for a, b in pairwise(nodes)]
         return Trail(nodes, links)
 
     def _link(self, arrow: int, a: Node, b: Node, *, is_main: bool) -> Link:
         upper, lower = (a, b) if a.row < b.row else (b, a)
         lines = sum(node.kind is not Kind.STATE for node in (upper, lower))
         weight = _STRAIGHT_WEIGHTS[lines] * (_MAIN_WEIGHT if is_main else 1.0)
-        slack = 0.0 if is_main else sum(_slack(node, arrow) for node in (upper, lower))
-        link = Link(upper, lower, arrow, weight, slack)
+        link = Link(upper, lower, arrow, weight)
         upper.below.append(link)
         lower.above.append(link)
         return link

@@ -25,6 +25,9 @@ class Size(NamedTuple):
     height: float
 
 
+NOTHING: Final = Size(0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle; x and y are its upper left corner's."""
@@ -74,7 +77,7 @@ class Vertex:
     size: Size
     children: tuple[str, ...] = ()
     initial: str | None = None
-    start: Size = Size(0, 0)
+    start: Size = NOTHING
     side_by_side: bool = False
     """The children are regions: they stand in one row, in their order."""
 
@@ -85,7 +88,7 @@ class Arrow:
 
     source: str
     target: str
-    label: Size = Size(0, 0)
+    label: Size = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,9 @@ def simplified(corners: Iterable[Point]) -> Path:
     for point in corners:
         if kept and _near(kept[-1].x, point.x) and _near(kept[-1].y, point.y):
             continue
-        if len(kept) > 1 and any(_near(a, b) and _near(b, c) for a, b, c in zip(kept[-2], kept[-1], point, strict=True)):
+        if len(kept) > 1 and any(
+            _near(a, b) and _near(b, c) for a, b, c in zip(kept[-2], kept[-1], point, strict=True)
+        ):
             kept.pop()
         kept.append(point)
     return tuple(kept)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from worker.core.graphs.layout.grid import LABEL_GAP, STATES_GAP, Cell, Grid, Kind, Node, make_grid
-from worker.core.graphs.layout.hops import Sheets, Side
-from worker.core.graphs.layout.model import Arrow, Box, Layout, Path, Point, Size, Vertex, simplified
+from worker.core.graphs.layout.grid import LABEL_GAP, Cell, Grid, Kind, make_grid
+from worker.core.graphs.layout.hops import Sheets
+from worker.core.graphs.layout.model import NOTHING, Arrow, Box, Layout, Path, Point, Size, Vertex, simplified
 from worker.core.graphs.layout.ordering import order_rows
 from worker.core.graphs.layout.placing import place_nodes
 from worker.core.graphs.layout.routing import PADDING, Routes, route
@@ -22,7 +22,7 @@ _LOOP_TOP: Final = 12.0
 
 def lay_out(vertices: Sequence[Vertex], arrows: Sequence[Arrow]) -> Layout:
     """Lay out a chart. The first vertex is the root; every other one is a child of exactly one."""
-    canvas = Vertex(_CANVAS, Size(0, 0), (vertices[0].name,))
+    canvas = Vertex(_CANVAS, NOTHING, (vertices[0].name,))
     by_name = {vertex.name: vertex for vertex in (canvas, *vertices)}
     return _Nesting(by_name, arrows).layout()
 
@@ -60,8 +60,7 @@ class _Nesting:
             if self._vertices[name].children:
                 self._put(name)
         paths = {
-            arrow: _connected([self._parts[arrow, sheet] for sheet in way])
-            for arrow, way in self._sheets.ways.items()
+            arrow: _connected([self._parts[arrow, sheet] for sheet in way]) for arrow, way in self._sheets.ways.items()
         }
         del self._boxes[_CANVAS]
         loops = {arrow: self._loop(self._boxes[state]) for state, arrow in self._sheets.loops.items()}

@@ -7,6 +7,7 @@ want to be in the same place. Rows are placed one after the other, down and up a
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from worker.core.graphs.layout.grid import Grid, Link, Node, gap_between
@@ -100,7 +101,7 @@ def _place(row: Sequence[Node], *, above: bool, below: bool) -> None:
         or [(node.x, _STAYING_WEIGHT)]
         for node in row
     ]
-    distances = [a.width + gap_between(a, b) for a, b in zip(row, row[1:], strict=False)]
+    distances = [a.width + gap_between(a, b) for a, b in pairwise(row)]
     for node, x in zip(row, separate(wishes, distances), strict=True):
         node.x = x
 

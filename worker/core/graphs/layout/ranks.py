@@ -25,9 +25,7 @@ def rank_states(states: Sequence[str], initial: str | None, ends: Iterable[Ends]
     return ranks
 
 
-def _depth_first(
-    starts: Sequence[str], targets: Mapping[str, Sequence[str]]
-) -> tuple[list[str], list[str], set[Ends]]:
+def _depth_first(starts: Sequence[str], targets: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str], set[Ends]]:
     """Give the states in the order in which they are seen, and that in which they are done with; the lines back."""
     seen: list[str] = []
     finished: list[str] = []

@@ -4,9 +4,8 @@ Within a row a line runs straight down; between two rows is a channel, high enou
 are needed there, each on a track of its own where they would touch.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from worker.core.graphs.layout.grid import LINES_GAP, PORT_MARGIN, Grid, Kind, Link, Node, Trail
@@ -23,9 +22,7 @@ PADDING: Final = 16.0
 
 _CHANNEL_ROOM: Final = 8.0
 _TRACKS_GAP: Final = 9.0
-_FIXED_WEIGHT: Final = 1e9
 _STRAIGHT: Final = 0.01
-_TURN_DEPTH: Final = 6.0
 
 
 @dataclass(slots=True)
@@ -57,7 +54,7 @@ class _Router:
             for node in row:
                 self._attach(node)
         self._heights = [max((node.height for node in row), default=0.0) for row in grid.rows]
-        self._tracks: dict[Link, float] = {}
+        self._tracks: dict[Link | Node, float] = {}
         self._tops: list[float] = []
 
     def routes(self) -> Routes:
@@ -87,27 +84,27 @@ class _Router:
 
     def _attach(self, node: Node) -> None:
         """Say where lines leave a node."""
-        for links, ends, others in (
-            (node.below, self._uppers, self._lowers),
-            (node.above, self._lowers, self._uppers),
-        ):
+        for links, ends in ((node.below, self._uppers), (node.above, self._lowers)):
             if node.kind is Kind.STATE:
                 ends.update(_ports(node, links))
-            elif node.kind is Kind.TURN:
-                ordered = sorted(links, key=lambda link: link.upper.x + link.upper.link_offset(link.arrow))
-                ends.update((link, node.x + index * LINES_GAP) for index, link in enumerate(ordered))
             else:
                 ends.update((link, node.x + node.line) for link in links)
 
     def _channel(self, row: int, top: float) -> float:
         """Give the tracks of the channel below a row, and say where the next row begins."""
         links = list(self._grid.links_below(row))
-        bends = {link: Bend(self._uppers[link], self._lowers[link]) for link in links}
-        bent = {link: bend for link, bend in bends.items() if abs(bend.upper - bend.lower) > _STRAIGHT}
-        tracks = choose_tracks(bent)
+        bends: dict[Link | Node, Bend] = {}
+        for link in links:
+            upper, lower = self._uppers[link], self._lowers[link]
+            if link.lower.kind is Kind.TURN:
+                before = bends.get(link.lower, Bend((), ()))
+                bends[link.lower] = Bend((*before.uppers, upper), ())
+            elif abs(upper - lower) > _STRAIGHT:
+                bends[link] = Bend((upper,), (lower,))
+        tracks = choose_tracks(bends)
         begin = top + self._room(self._grid.rows[row], links)
-        for link, track in tracks.items():
-            self._tracks[link] = begin + track * _TRACKS_GAP
+        for line, track in tracks.items():
+            self._tracks[line] = begin + track * _TRACKS_GAP
         last = max(tracks.values(), default=-1)
         return begin + max(last, 0) * _TRACKS_GAP + self._room(self._grid.rows[row + 1], links)
 
@@ -127,23 +124,18 @@ class _Router:
                 break
             if node is trail.nodes[0]:
                 corners.append(self._end(node, link))
-            elif node.kind is Kind.TURN:
-                depth = self._tops[node.row] + _TURN_DEPTH
-                corners += (Point(corners[-1].x, depth), Point(self._uppers_or_lowers(node, link), depth))
-            corners += self._bend(link, node)
+            corners += self._corners(link, node)
         return simplified(corners)
 
-    def _bend(self, link: Link, begin: Node) -> Iterator[Point]:
+    def _corners(self, link: Link, begin: Node) -> Iterator[Point]:
         """Give the corners of a link, from the node at which it begins."""
-        track = self._tracks.get(link)
-        if track is None:
-            # Straight: a corner is needed only where the next link begins.
-            track = self._tops[link.lower.row]
-        ends = [Point(self._uppers[link], track), Point(self._lowers[link], track)]
+        if link.lower.kind is Kind.TURN:
+            yield Point(self._uppers[link], self._tracks[link.lower])
+            return
+        # A straight one has a corner only where the next link begins.
+        y = self._tracks.get(link, self._tops[link.lower.row])
+        ends = [Point(self._uppers[link], y), Point(self._lowers[link], y)]
         yield from ends if begin is link.upper else reversed(ends)
-
-    def _uppers_or_lowers(self, node: Node, link: Link) -> float:
-        return self._uppers[link] if link.upper is node else self._lowers[link]
 
     def _end(self, node: Node, link: Link) -> Point:
         """Give where a trail begins or ends."""
@@ -154,32 +146,39 @@ class _Router:
         return Point(self._lowers[link], top)
 
 
-def _ports(node: Node, links: Sequence[Link]) -> Iterable[tuple[Link, float]]:
-    """Choose where the links of one side of a state's box are: straight where that is possible, in the others' order."""
-    if not links:
-        return ()
+def _ports(node: Node, links: Sequence[Link]) -> dict[Link, float]:
+    """Choose where the links of one side of a state's box are: straight where possible, in the order of the others."""
     first, last = node.x + PORT_MARGIN, node.x + node.box.width - PORT_MARGIN
-    distance = min(LINES_GAP, max(0.0, last - first) / max(1, len(links) - 1))
+    # One half of the side has room for all, so that none pushes another away from the middle.
+    distance = min(LINES_GAP, max(0.0, last - first) / 2 / max(1, len(links) - 1))
 
-    def wish(link: Link) -> tuple[float, float, float]:
-        """Give where the link would be, where its other end is, and how much it matters."""
+    def wish(link: Link) -> tuple[float, float]:
+        """Give where the link would be, and where its other end is."""
         other = link.lower if link.upper is node else link.upper
         there = other.x + other.link_offset(link.arrow)
-        if link.arrow in node.ports:
-            return node.x + node.ports[link.arrow], there, _FIXED_WEIGHT
-        return min(max(there, first), last), there, 1.0
+        return min(max(there, first), last), there
 
     wishes = {link: wish(link) for link in links}
-    ordered = sorted(links, key=lambda link: wishes[link][:2])
-    distances = [
-        0.0 if all(link.arrow in node.ports for link in pair) else distance for pair in pairwise(ordered)
-    ]
-    places = separate([[(wishes[link][0], wishes[link][2])] for link in ordered], distances)
-    return [
-        (link, place if link.arrow in node.ports else _between(place, first, last, index, len(ordered), distance))
-        for index, (link, place) in enumerate(zip(ordered, places, strict=True))
-    ]
+    ordered = sorted(links, key=lambda link: wishes[link])
+    ports = {link: node.x + node.ports[link.arrow] for link in ordered if link.arrow in node.ports}
+    if ports:
+        for link in ordered:
+            if link not in ports:
+                ports[link] = _free(wishes[link][0], ports.values(), (first, last), distance)
+        return ports
+    places = separate([[(wishes[link][0], link.weight)] for link in ordered], [distance] * (len(ordered) - 1))
+    for index, (link, place) in enumerate(zip(ordered, places, strict=True)):
+        rest = len(ordered) - 1 - index
+        ports[link] = min(max(place, first + index * distance), last - rest * distance)
+    return ports
 
 
-def _between(place: float, first: float, last: float, index: int, count: int, distance: float) -> float:
-    return min(max(place, first + index * distance), last - (count - 1 - index) * distance)
+def _free(wish: float, taken: Collection[float], room: tuple[float, float], distance: float) -> float:
+    """Give the place nearest to the wish that is far enough from those taken; the wish itself if there is none."""
+    beside = [place + way for place in taken for way in (-distance, distance)]
+    places = [
+        place
+        for place in (wish, *beside)
+        if room[0] <= place <= room[1] and all(abs(place - other) > distance - _STRAIGHT for other in taken)
+    ]
+    return min(places, key=lambda place: abs(place - wish), default=wish)

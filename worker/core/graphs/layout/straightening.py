@@ -53,11 +53,7 @@ def _move(grid: Grid, group: list[Node]) -> bool:
     """Move a group to where its links are shortest; tell whether that is elsewhere."""
     members = set(group)
     pulls = [
-        pull
-        for node in group
-        for link, other in _neighbours(node)
-        if other not in members
-        for pull in link.pull(node)
+        pull for node in group for link, other in _neighbours(node) if other not in members for pull in link.pull(node)
     ]
     left, right = _room(grid, group, members)
     shifts = [0.0, *(shift for shift, _ in pulls if left <= shift <= right), max(left, -_far(pulls)), right]

@@ -10,29 +10,31 @@ _Line = TypeVar("_Line")
 
 
 class Bend(NamedTuple):
-    """A line that comes into a channel at one x and leaves it at another."""
+    """A line that comes into a channel from above at some x, and leaves it below at others: mostly one of each."""
 
-    upper: float
-    lower: float
+    uppers: tuple[float, ...]
+    lowers: tuple[float, ...]
 
     @property
     def left(self) -> float:
         """Give where its horizontal part begins."""
-        return min(self)
+        return min(self.uppers + self.lowers)
 
     @property
     def right(self) -> float:
         """Give where its horizontal part ends."""
-        return max(self)
+        return max(self.uppers + self.lowers)
 
     def meets(self, other: "Bend") -> bool:
         """Tell whether the two could not be on one track."""
         return self.left - _TOUCHING < other.right and other.left - _TOUCHING < self.right
 
     def cost_above(self, other: "Bend") -> int:
-        """Count what goes wrong if this is on a track above the other's: crossings, and lines that lie on each other."""
-        cost = int(other.left < self.lower < other.right) + int(self.left < other.upper < self.right)
-        return cost + _TOUCH_COST * int(abs(self.lower - other.upper) < _TOUCHING)
+        """Count what goes wrong if this is on a track above the other's: crossings, and lines on each other."""
+        crossed = sum(other.left < x < other.right for x in self.lowers)
+        crossing = sum(self.left < x < self.right for x in other.uppers)
+        touching = sum(abs(ours - theirs) < _TOUCHING for ours in self.lowers for theirs in other.uppers)
+        return crossed + crossing + _TOUCH_COST * touching
 
 
 def choose_tracks(bends: Mapping[_Line, Bend]) -> dict[_Line, int]:
