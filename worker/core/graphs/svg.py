@@ -78,7 +78,8 @@ class _Picture:
             f'aria-labelledby="{self._id}-title {self._id}-desc">'
         )
         yield f'<title id="{self._id}-title">{_escaped(self._heading.title)}</title>'
-        yield f'<desc id="{self._id}-desc">{_escaped(" ".join(sentences_of(drawing.outline, drawing.words, drawing.edges)))}</desc>'
+        description = " ".join(sentences_of(drawing.outline, drawing.words, drawing.edges))
+        yield f'<desc id="{self._id}-desc">{_escaped(description)}</desc>'
         yield f"<style>\n{style_sheet(self._classes[domain] for domain in self._used)}</style>"
         yield f'<defs><marker id="{self._id}-head" {_HEAD}</marker></defs>'
         yield f'<rect class="paper" width="{_number(width)}" height="{_number(height)}"/>'
