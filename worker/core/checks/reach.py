@@ -72,17 +72,11 @@ class Reach:
             yield from (self.entered(one.target) for one in self._states[name].transitions if one.target is not None)
 
     def entered(self, target: str) -> set[str]:
-        """Name the states that are active once a transition has led to its target."""
-        entered = self._entered_below(target)
-        inner = target
-        for ancestor in self.ancestors(target):
-            entered.add(ancestor)
-            if self._states[ancestor].kind is StateKind.PARALLEL:
-                for region in self._states[ancestor].children:
-                    if region != inner:
-                        entered |= self._entered_below(region)
-            inner = ancestor
-        return entered
+        """Name the states that are active for certain once a transition has led to its target.
+
+        Sismic enters the states around the target, and what is initial within it; not the regions beside them.
+        """
+        return {*self.ancestors(target), *self._entered_below(target)}
 
     def _entered_below(self, name: str) -> set[str]:
         state = self._states[name]

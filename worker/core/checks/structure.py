@@ -1,7 +1,7 @@
 """Findings in the shape of a chart: states that nothing leads to or out of, transitions that clash or are in vain."""
 
 from collections.abc import Container, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Final
 
 from worker.core.checks.findings import Finding
@@ -25,6 +25,7 @@ def structure_findings(outline: Outline, reach: Reach) -> Iterator[Finding]:
         yield from _clashes(state)
         yield from _passed_by(state)
     yield from _conflicts(outline, reach)
+    yield from _half_entered(outline, reach)
 
 
 def _unreachable(outline: Outline, reach: Reach) -> Iterator[Finding]:
@@ -158,3 +159,18 @@ def _surely_taken(outline: Outline, reach: Reach, entered: set[str], name: str) 
         alone = sum(other.event == one.event for other in own) == 1
         if one.guard is None and alone and one.event not in inner:
             yield one
+
+
+def _half_entered(outline: Outline, reach: Reach) -> Iterator[Finding]:
+    """Find transitions that enter one region alone: sismic leaves the regions beside it empty."""
+    for name in sorted(reach.reached):
+        for one in outline.states[name].transitions:
+            if one.target is None:
+                continue
+            around = list(reach.ancestors(one.target))
+            kept = {region for region in (one.target, *around) if region in reach.ancestors(name) or region == name}
+            for region, parent in pairwise((one.target, *around)):
+                if outline.states[parent].kind is StateKind.PARALLEL and region not in kept:
+                    text = f"The transition leads into the region {region!r} of {parent!r}, and no region beside it."
+                    yield Finding("half-entered-parallel", one.place, text)
+                    break

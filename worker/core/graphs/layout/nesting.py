@@ -132,7 +132,8 @@ class _Nesting:
             self._labels[arrow] = Box(box.right + _LOOP_WIDTH + LABEL_GAP, box.y + _LOOP_TOP, *label)
 
     def _loop(self, box: Box) -> Path:
-        top, bottom, out = box.y + _LOOP_TOP, box.y + _LOOP_TOP + _LOOP_HEIGHT, box.right + _LOOP_WIDTH
+        top = box.y + min(_LOOP_TOP, box.height / 4)
+        bottom, out = top + min(_LOOP_HEIGHT, box.height / 2), box.right + _LOOP_WIDTH
         return Point(box.right, top), Point(out, top), Point(out, bottom), Point(box.right, bottom)
 
 
