@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from worker import machine_loader
 from worker.core.errors import SetupError
 from worker.machine_loader import load_machines
 
@@ -125,3 +126,13 @@ def test_the_examples_are_found() -> None:
         "arvo.orc.hotel 1.0.0",
         "arvo.orc.payment 1.0.0",
     ]
+
+
+def test_the_examples_of_the_wheel_stand_in_for_a_folder_that_is_not_there(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = package({"__init__.py": "", "order/__init__.py": MACHINE + "machine = make('order')\n"})
+    monkeypatch.setattr(machine_loader, "_EXAMPLES", name)
+    monkeypatch.setattr(machine_loader, "EXAMPLES_PACKAGE", "no_such_folder")
+    for asked in ("no_such_folder", "no_such_folder.order"):
+        assert [machine.source for machine in load_machines([asked], tmp_path)] == ["arvo.orc.order"]

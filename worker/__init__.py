@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from worker.core.contracts import (
         Contract as Contract,
         ContractVersion as ContractVersion,
+        Number as Number,
         create_contract as create_contract,
         create_orchestrator_contract as create_orchestrator_contract,
         create_simple_contract as create_simple_contract,
@@ -81,6 +82,7 @@ _NAMES: Final = {
     "worker.core.contracts": (
         "Contract",
         "ContractVersion",
+        "Number",
         "create_contract",
         "create_orchestrator_contract",
         "create_simple_contract",

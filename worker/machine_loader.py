@@ -144,10 +144,11 @@ def _tried(name: str, setting: str) -> Iterator[ModuleType | SetupError]:
 
 
 def _located(package: str, directory: Path) -> str:
-    """Make the package importable from the directory, or name the examples in its place."""
+    """Make the package importable from the directory, or name the examples, or one of them, in its place."""
     _make_importable(directory)
-    if package == EXAMPLES_PACKAGE and not _is_importable(package) and _is_importable(_EXAMPLES):
-        return _EXAMPLES
+    root, dot, rest = package.partition(".")
+    if root == EXAMPLES_PACKAGE and not _is_importable(root) and _is_importable(_EXAMPLES):
+        return f"{_EXAMPLES}{dot}{rest}"
     return package
 
 

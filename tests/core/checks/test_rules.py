@@ -113,10 +113,45 @@ CASES = {
           memory: a
         END
     """,
-    "states of regions, entered through one of them, are reachable": """
+    "transitions into one region": """
         - name: a
           transitions:
             - event: evt.pay.success
+              target: both
+            - event: evt.pay.declined # expect: half-entered-parallel
+              target: c
+        - name: both
+          parallel states:
+            - name: left
+              initial: b
+              states:
+                - name: b
+                  transitions:
+                    - event: evt.pay.success
+                      target: c
+                    - event: evt.pay.declined
+                      target: left
+                    - event: sys.com.pay.charge.error # expect: half-entered-parallel
+                      target: d
+                - name: c
+              transitions:
+                - event: sys.com.pay.charge.error
+                  target: c
+            - name: right
+              initial: d
+              states:
+                - name: d
+          transitions:
+            - event: evt.pay.declined # expect: half-entered-parallel
+              target: right
+            - guard: active("c") and active("d")
+              target: end
+        END
+    """,
+    "regions that are not entered are not reached": """
+        - name: a
+          transitions:
+            - event: evt.pay.success # expect: half-entered-parallel
               target: c
         - name: both
           parallel states:
@@ -124,16 +159,10 @@ CASES = {
               initial: b
               states:
                 - name: b # expect: unreachable-state
-                  transitions:
-                    - event: evt.pay.success
-                      target: c
                 - name: c
-            - name: right
-              initial: d
-              states:
-                - name: d
+            - name: right # expect: unreachable-state
           transitions:
-            - guard: active("c") and active("d")
+            - event: evt.pay.success
               target: end
         END
     """,

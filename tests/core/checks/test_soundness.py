@@ -147,7 +147,9 @@ def told(findings: list[Finding], rule: str, outline: Outline) -> set[str]:
     return {name for name, state in outline.states.items() if state.place.line in lines}
 
 
-@settings(max_examples=int(__import__('os').environ.get('N','60')), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(__import__("os").environ.get("N", "60")), deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(charts())
 def test_what_is_told_holds_when_the_chart_runs(chart: Chart | None) -> None:
     if chart is None:

@@ -44,6 +44,10 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "parallel regions that take one event together, while one of them leaves for all: the step fails",
             "Let one of them alone take the event, or give them guards.",
         ),
+        "half-entered-parallel": Rule(
+            "a transition into one region, from outside or from another: the regions beside it are not entered",
+            "Lead to the parallel state itself, and choose within the region.",
+        ),
         "shadowed-transition": Rule(
             "a transition behind another one that is always taken first: it is never taken",
             "Guard the other one, lower its priority, or remove this one.",

@@ -167,10 +167,9 @@ def _half_entered(outline: Outline, reach: Reach) -> Iterator[Finding]:
         for one in outline.states[name].transitions:
             if one.target is None:
                 continue
-            around = list(reach.ancestors(one.target))
-            kept = {region for region in (one.target, *around) if region in reach.ancestors(name) or region == name}
-            for region, parent in pairwise((one.target, *around)):
-                if outline.states[parent].kind is StateKind.PARALLEL and region not in kept:
+            around = (name, *reach.ancestors(name))
+            for region, parent in pairwise((one.target, *reach.ancestors(one.target))):
+                if outline.states[parent].kind is StateKind.PARALLEL and region not in around:
                     text = f"The transition leads into the region {region!r} of {parent!r}, and no region beside it."
                     yield Finding("half-entered-parallel", one.place, text)
                     break
