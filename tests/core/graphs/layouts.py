@@ -53,6 +53,14 @@ def faults(vertices: list[Vertex], arrows: list[Arrow], layout: Layout) -> Itera
         for name, state in layout.boxes.items():
             if box.overlaps(state) and not state.holds(box):
                 yield f"label {label} lies on the border of {name}"
+    yield from line_faults(arrows, layout, solid)
+    everything = Box(0, 0, *layout.size)
+    for name, box in [*layout.boxes.items(), *solid.items()]:
+        if not everything.holds(box):
+            yield f"{name} is not on the picture"
+
+
+def line_faults(arrows: list[Arrow], layout: Layout, solid: dict[str, Box]) -> Iterator[str]:
     for number, arrow in enumerate(arrows):
         path = layout.paths[number]
         yield from (f"arrow {number}: {fault}" for fault in path_faults(path))
@@ -64,10 +72,6 @@ def faults(vertices: list[Vertex], arrows: list[Arrow], layout: Layout) -> Itera
     for name, path in layout.start_paths.items():
         yield from (f"start of {name}: {fault}" for fault in path_faults(path))
         yield from (f"start of {name} runs through {other}" for other, box in solid.items() if runs_through(path, box))
-    everything = Box(0, 0, *layout.size)
-    for name, box in [*layout.boxes.items(), *solid.items()]:
-        if not everything.holds(box):
-            yield f"{name} is not on the picture"
 
 
 def box_faults(vertices: list[Vertex], layout: Layout) -> Iterator[str]:

@@ -1,12 +1,9 @@
 """The layout: nothing lies on anything else, lines lead from box to box and around what is between."""
 
-from dataclasses import replace
-
-import pytest
 from hypothesis import given, settings
 
 from tests.core.graphs.layouts import Chart, charts, faults
-from worker.core.graphs.layout import Arrow, Box, Point, Size, Vertex, lay_out
+from worker.core.graphs.layout import Size, lay_out
 
 LEAF = Size(80, 40)
 

@@ -7,6 +7,9 @@ from typing import Final
 from worker.core.graphs.layout.grid import Grid, Kind, Link, Node
 
 _SWEEPS: Final = 12
+_PATIENCE: Final = 4
+"""After so many sweeps without a gain there will be none."""
+
 _EXCHANGES: Final = 4
 
 
@@ -16,14 +19,14 @@ def order_rows(grid: Grid) -> None:
         row.sort(key=lambda node: not node.is_fixed)
         _number(row)
     best = [list(row) for row in grid.rows]
-    fewest = _crossings(grid)
+    fewest, last_gain = _crossings(grid), 0
     for sweep in range(_SWEEPS):
         _sweep(grid, downwards=sweep % 2 == 0)
         _exchange_neighbours(grid)
         crossings = _crossings(grid)
         if crossings < fewest:
-            best, fewest = [list(row) for row in grid.rows], crossings
-        if fewest == 0:
+            best, fewest, last_gain = [list(row) for row in grid.rows], crossings, sweep
+        if fewest == 0 or sweep - last_gain >= _PATIENCE:
             break
     grid.rows[:] = best
     for row in grid.rows:

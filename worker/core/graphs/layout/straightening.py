@@ -5,7 +5,7 @@ from typing import Final
 
 from worker.core.graphs.layout.grid import Grid, Link, Node, gap_between
 
-_ROUNDS: Final = 6
+_ROUNDS: Final = 4
 _STRAIGHT: Final = 0.01
 _GLUES: Final = (8.0, 0.0)
 """Weights from which on a straight link holds: long lines are moved first, then states with their lines."""
@@ -55,20 +55,17 @@ def _move(grid: Grid, group: list[Node]) -> bool:
     pulls = [
         pull for node in group for link, other in _neighbours(node) if other not in members for pull in link.pull(node)
     ]
+    if not any(abs(shift) > _STRAIGHT for shift, _ in pulls):
+        return False
     left, right = _room(grid, group, members)
-    shifts = [0.0, *(shift for shift, _ in pulls if left <= shift <= right), max(left, -_far(pulls)), right]
-    shifts = [shift for shift in shifts if abs(shift) <= _far(pulls)]
-    best = min(shifts, key=lambda shift: (_cost(pulls, shift), abs(shift)), default=0.0)
+    # The sum of the distances is least at one of the wishes, or where the room ends before it.
+    shifts = {min(max(shift, left), right) for shift, _ in pulls}
+    best = min(shifts, key=lambda shift: (_cost(pulls, shift), abs(shift), shift))
     if _cost(pulls, best) >= _cost(pulls, 0.0) - _STRAIGHT:
         return False
     for node in group:
         node.x += best
     return True
-
-
-def _far(pulls: Iterable[tuple[float, float]]) -> float:
-    """Give how far the farthest link pulls."""
-    return max((abs(shift) for shift, _ in pulls), default=0.0)
 
 
 def _cost(pulls: Iterable[tuple[float, float]], shift: float) -> float:
