@@ -303,6 +303,9 @@ class Deployment:
         self.wait_until_applied()
         # A worker that is told to end while a publication is still open leaves it to the next owner.
         wait_until(self._is_published, 60.0, "all that is applied is published")
+        # Offsets may be stable before the outputs of the same transaction are.
+        topics = [self.topics.dead_letters, *map(self.topics.domain, self.domains)]
+        wait_until(lambda: self.cluster.is_settled(topics), 60.0, "the last transactions have their markers")
         for worker in self.workers:
             if worker.running:
                 assert worker.terminate() == 0, f"{worker.name} ended badly"

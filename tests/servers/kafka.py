@@ -13,9 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -82,6 +91,19 @@ class KafkaCluster:
         finally:
             consumer.close()
         return sorted(records, key=lambda record: (record.partition() or 0, record.offset() or 0))
+
+    def is_settled(self, topics: Sequence[str]) -> bool:
+        """Tell whether readers of committed records see all that is there: no transaction waits for its markers."""
+        admin = self.admin()
+        there = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
+        places = [TopicPartition(topic, partition) for topic in topics for partition in there[topic].partitions]
+        ends = [self._ends(admin, places, level) for level in IsolationLevel]
+        return ends[0] == ends[1]
+
+    def _ends(self, admin: AdminClient, places: Sequence[TopicPartition], level: IsolationLevel) -> list[int]:
+        asked = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
+        answers = admin.list_offsets(asked, isolation_level=level, request_timeout=ADMIN_TIMEOUT_SECONDS)
+        return [answers[place].result().offset for place in places]
 
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap_servers})

@@ -21,7 +21,7 @@ from worker.core.graphs.wording import (
 
 _INDENT: Final = "    "
 _PLAIN_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_UNSAFE: Final = re.compile(r"""[^\w .,()\[\]=+*'!?/$|~^@:→…-]""")
+_UNSAFE: Final = re.compile(r"""[^\w .,()\[\]=+*'!?/$|^@→…-]""")
 _RESERVED: Final = frozenset(
     {"accdescr", "acctitle", "as", "class", "classdef", "click", "default", "direction", "end", "hide", "href", "note"}
     | {"prototype", "root", "scale", "state", "statediagram", "style", "constructor", "tostring", "valueof"}
@@ -46,7 +46,7 @@ class _Drawing:
         self._outline = outline
         self._heading = heading
         self._ids = _ids(outline)
-        self._edges: dict[str, list[Edge]] = {}
+        self._edges: dict[str | None, list[Edge]] = {}
         for edge in edges_of(outline, heading):
             self._edges.setdefault(common_ancestor(outline, edge.source, edge.target), []).append(edge)
 
@@ -56,6 +56,8 @@ class _Drawing:
         yield "---"
         yield "stateDiagram-v2"
         root = self._outline.states[self._outline.root]
+        for edge in self._edges.get(None, ()):
+            yield from (_INDENT + line for line in self._edge(edge))
         lines = self._block(root) if self._is_frame(root) else self._state(root)
         yield from (_INDENT + line for line in lines)
 

@@ -139,12 +139,10 @@ def ancestors(outline: Outline, name: str) -> list[str]:
     return around
 
 
-def common_ancestor(outline: Outline, source: str, target: str) -> str:
-    """Name the innermost state that holds both, or is one of them and holds the other; of a state itself its parent."""
-    if source == target:
-        return outline.states[source].parent or source
-    above = (target, *ancestors(outline, target))
-    return next(name for name in (source, *ancestors(outline, source)) if name in above)
+def common_ancestor(outline: Outline, source: str, target: str) -> str | None:
+    """Name the innermost state that holds both and is neither of them; None if one of them is the root."""
+    above = ancestors(outline, target)
+    return next((name for name in ancestors(outline, source) if name in above), None)
 
 
 def one_line(text: str) -> str:
