@@ -8,7 +8,7 @@ _UNORDERED: Final = ("set", "frozenset")
 _WITH_FIELDS: Final = ("model-fields", "typed-dict")
 # Parts of Pydantic's description that hold what users gave.
 _NO_SCHEMAS: Final = ("default", "expected", "metadata", "serialization")
-_AFTER_FIELDS: Final = ("model", "function-after")
+_AROUND_FIELDS: Final = ("definitions", "definition-ref", "model", "function-after")
 """Parts of the description that leave the keys of the data to what is within them."""
 
 
@@ -23,13 +23,14 @@ class ObjectKeys:
 
 def object_keys(core_schema: Mapping[str, Any]) -> ObjectKeys | None:
     """Tell which keys a model reads; nothing, if code of the model's own sees the data first, or it is no model."""
-    found = _resolved(core_schema, {})
+    definitions = {one["ref"]: one for one in core_schema.get("definitions", ())}
+    found = core_schema
     by_name = takes_others = False
-    while found.get("type") in _AFTER_FIELDS and not found.get("root_model"):
+    while found.get("type") in _AROUND_FIELDS and not found.get("root_model"):
         config = found.get("config", {})
         by_name = config.get("validate_by_name", by_name)
         takes_others = config.get("extra_fields_behavior", takes_others and "allow") == "allow"
-        found = found["schema"]
+        found = definitions[found["schema_ref"]] if found["type"] == "definition-ref" else found["schema"]
     if found.get("type") != "model-fields":
         return None
     fields = {
@@ -82,10 +83,3 @@ def _names_begun(name: str, alias: str | list[Any] | None, *, by_name: bool) -> 
         return whole
     paths = alias if isinstance(alias[0], list) else [alias]
     return whole | {path[0] for path in paths}
-
-
-def _resolved(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    if part.get("type") == "definitions":
-        definitions = {one["ref"]: one for one in part["definitions"]}
-        return _resolved(part["schema"], definitions)
-    return definitions[part["schema_ref"]] if part.get("type") == "definition-ref" else part

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from tests.core.engine.charts import step_input
 from tests.core.lab import Anything
 from worker.core.checks import RULES, check_machine
 from worker.core.contracts import create_contract, create_orchestrator_contract
+from worker.core.engine.sismic_engine import SismicEngine
+from worker.core.errors import ExecutionFailure, InvalidDataError
 from worker.core.machines import Machine, setup_machine
 
 EXPECTED = re.compile(r"# expect: ([\w-]+)")
@@ -870,3 +873,34 @@ def test_a_finding_says_where_what_and_what_to_do() -> None:
         "15: undefined-name: Nothing defines 'limit'. "
         "Name it in the preamble, write a function beside the chart, or correct it."
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "an eventless loop",
+        "an eventless transition without target or guard",
+        "regions that can't both have an event",
+        "transitions that clash",
+        "an end without a completion",
+    ],
+)
+def test_what_is_said_to_fail_fails(name: str) -> None:
+    made = machine(with_handlers(dedent(CASES[name])))
+    assert findings(made)
+    program = SismicEngine().compile(made.chart)
+    types = ("evt.pay.success", "evt.pay.declined")
+
+    def run(type_: str) -> None:
+        result = program.resume(program.start(step_input(own.type)).snapshot, step_input(type_))
+        made.outputs["arvo.orc.shop.done"].schema.validate(result.snapshot.output or {})
+
+    assert any(_fails(run, type_) for type_ in types)
+
+
+def _fails(run: Callable[[str], None], type_: str) -> bool:
+    try:
+        run(type_)
+    except (ExecutionFailure, InvalidDataError):
+        return True
+    return False
