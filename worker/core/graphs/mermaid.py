@@ -22,9 +22,14 @@ from worker.core.graphs.wording import (
 _INDENT: Final = "    "
 _PLAIN_ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _UNSAFE: Final = re.compile(r"""[^\w .,()\[\]=+*'!?/$|^@→…-]""")
+_DIRECTION: Final = re.compile(r"(direction) +(TB|BT|RL|LR)", re.IGNORECASE)
 _RESERVED: Final = frozenset(
-    {"accdescr", "acctitle", "as", "class", "classdef", "click", "default", "direction", "end", "hide", "href", "note"}
-    | {"prototype", "root", "scale", "state", "statediagram", "style", "constructor", "tostring", "valueof"}
+    {
+        *("accdescr", "acctitle", "as", "class", "classdef", "click", "default", "direction", "end", "hide", "href"),
+        *("note", "root", "scale", "state", "statediagram", "style"),
+        *("constructor", "hasownproperty", "isprototypeof", "propertyisenumerable", "prototype", "tolocalestring"),
+        *("tostring", "valueof"),
+    }
 )
 """Names that Mermaid, or the JavaScript that it is written in, takes for something else."""
 
@@ -118,7 +123,7 @@ class _Drawing:
 def _transition_parts(one: TransitionWords) -> Sequence[str]:
     parts = [_text(one.trigger)] if one.trigger else []
     if one.guard:
-        parts.append(f"[{_text(one.guard)}]")
+        parts.append(_text(f"[{one.guard}]"))
     return parts + [f"/ {_emission(emitted)}" for emitted in one.emitted]
 
 
@@ -131,8 +136,9 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """Write what means something to Mermaid as its number."""
-    return _UNSAFE.sub(lambda found: f"#{ord(found[0])};", text)
+    """Write what means something to Mermaid as its number: single characters, and what its lexer finds anywhere."""
+    safe = _UNSAFE.sub(lambda found: f"#{ord(found[0])};", text)
+    return _DIRECTION.sub(r"\1#32;\2", safe.replace("[[", "[#91;"))
 
 
 def _yaml_text(text: str) -> str:

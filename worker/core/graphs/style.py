@@ -34,7 +34,7 @@ _SHADES: Final = {
     "border": ("#7a8694", "#6b7683"),
     "line": ("#46515e", "#a9b4c0"),
     "final": ("#eef1f5", "#1f2731"),
-    "active": ("#fff3c9", "#4a3b00"),
+    "active": ("#fff3c9", "#3d3000"),
     "active-border": ("#b07800", "#f2c14e"),
 }
 

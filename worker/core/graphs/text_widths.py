@@ -42,7 +42,7 @@ def wrapped(text: str, size: float, width: float, lines_max: int) -> list[str]:
     What does not fit into `lines_max` lines becomes “…”. There is always a line.
     """
     lines: list[str] = []
-    rest = text
+    rest = text.strip(" ")
     while rest and len(lines) < lines_max:
         line = _fitting(rest, size, width)
         rest = rest[len(line) :].lstrip(" ")

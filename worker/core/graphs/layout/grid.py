@@ -23,7 +23,7 @@ PORT_MARGIN: Final = 12.0
 _CENTRE: Final = 0.1
 """How much it matters, beside being straight, that a line is at the middle of a box."""
 
-_MAIN_WEIGHT: Final = 3.0
+_MAIN_WEIGHT: Final = 20.0
 _STRAIGHT_WEIGHTS: Final = (1.0, 1.0, 8.0)
 """How much it matters that a link is straight, by how many of its ends are no states."""
 
