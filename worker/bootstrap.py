@@ -19,11 +19,13 @@ import structlog
 
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
-from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.publisher import KafkaPublisher, PlainPublisher
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin, TopicShape
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.migrate import require_current
 from worker.adapters.postgres.session import DatabaseConfig
+from worker.adapters.process.clock import SystemClock
+from worker.adapters.process.threads import Threads
 from worker.core.codec import ContentMode
 from worker.core.engine.api import Engine
 from worker.core.engine.sismic_engine import SismicEngine
@@ -33,7 +35,7 @@ from worker.core.registry import MachineRegistry, Registry, check_engine, check_
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
 from worker.machine_loader import load_machines, load_part
-from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable
+from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable, Publisher
 from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
 from worker.settings import Settings
@@ -47,18 +49,6 @@ _LOG = structlog.get_logger("worker")
 WORKER_VERSION = version("orchestrator-worker")
 
 
-class SystemClock:
-    """Tell the machine's time."""
-
-    def now_ms(self) -> int:
-        """Give milliseconds since the epoch."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Give seconds of a clock that never goes back."""
-        return time.monotonic()
-
-
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What the settings come to before anything is connected."""
@@ -70,13 +60,20 @@ class Deployment:
     @property
     def kafka(self) -> KafkaConfig:
         """Say where the brokers are."""
-        return KafkaConfig(self.settings.kafka_bootstrap_servers, self.settings.kafka_properties)
+        return KafkaConfig(
+            self.settings.kafka_bootstrap_servers,
+            self.settings.kafka_properties,
+            call_timeout_seconds=self.settings.kafka_timeout_seconds,
+            group_protocol=self.settings.group_protocol,
+        )
 
     @property
     def database(self) -> DatabaseConfig:
         """Say where the database is."""
         return DatabaseConfig(
-            self.settings.database_url.get_secret_value(), deduplication_days=self.settings.deduplication_days
+            self.settings.database_url.get_secret_value(),
+            deduplication_days=self.settings.deduplication_days,
+            call_timeout_seconds=self.settings.database_timeout_seconds,
         )
 
     def topic_names(self) -> list[str]:
@@ -123,7 +120,7 @@ def _made(make: Callable[[], object], what: str) -> object:
 def build_worker(deployment: Deployment) -> Worker:
     """Check everything that can be checked, then connect a worker. Raises: SetupError."""
     try:
-        return _build(deployment)
+        return Worker(parts_of(deployment))
     except (DatabaseUnavailable, KafkaUnavailable) as error:
         raise SetupError(str(error)) from error
 
@@ -163,7 +160,8 @@ def ensure_topics(deployment: Deployment, admin: TopicAdmin) -> None:
     _LOG.info("topics_created", topics=missing)
 
 
-def _build(deployment: Deployment) -> Worker:
+def parts_of(deployment: Deployment) -> Parts:
+    """Connect everything that a worker is made of. Raises: SetupError, DatabaseUnavailable, KafkaUnavailable."""
     settings = deployment.settings
     require_current(settings.database_url.get_secret_value())
     admin = TopicAdmin(deployment.kafka)
@@ -172,28 +170,38 @@ def _build(deployment: Deployment) -> Worker:
     database = _database(deployment, admin.cluster_id(), claim)
     topic = InputTopic(deployment.topics.input, settings.group_id)
     consumer = KafkaConsumer(deployment.kafka, topic, admin)
-    publisher = KafkaPublisher(deployment.kafka, claim.transactional_id, topic.name, consumer.group_metadata)
-    return Worker(
-        Parts(
-            host=Host(deployment.registry, settings.executionunits, settings.error_stacks),
-            router=Router(
-                deployment.topics,
-                deployment.registry,
-                settings.group_id,
-                WORKER_VERSION,
-                ContentMode(settings.kafka_content_mode),
-            ),
-            limits=Limits(dict.fromkeys(deployment.topic_names(), DEFAULT_RECORD_BYTES_MAX)),
-            look=lambda: admin.record_bytes_max(deployment.topic_names()),
-            database=database,
-            publisher=publisher,
-            consumer=consumer,
-            clock=SystemClock(),
-            claim=claim,
-            housekeep=lambda: _keep_days(database, settings.journal_days),
-            config=LoopConfig(settings.batch_records_max, settings.batch_bytes_max),
-        )
+    return Parts(
+        host=Host(deployment.registry, settings.executionunits, settings.error_stacks),
+        router=Router(
+            deployment.topics,
+            deployment.registry,
+            settings.group_id,
+            WORKER_VERSION,
+            ContentMode(settings.kafka_content_mode),
+        ),
+        limits=Limits(dict.fromkeys(deployment.topic_names(), DEFAULT_RECORD_BYTES_MAX)),
+        look=lambda: admin.record_bytes_max(deployment.topic_names()),
+        positions=database,
+        database=database,
+        publisher=_PUBLISHERS[settings.delivery](deployment.kafka, claim, topic, consumer),
+        consumer=consumer,
+        background=Threads(),
+        clock=SystemClock(),
+        claim=claim,
+        housekeep=lambda: _keep_days(database, settings.journal_days),
+        config=LoopConfig(
+            settings.batch_records_max,
+            settings.batch_bytes_max,
+            step_seconds_max=settings.step_timeout_seconds,
+            version_wait_seconds=settings.version_wait_seconds,
+        ),
     )
+
+
+_PUBLISHERS: Final[Mapping[str, Callable[[KafkaConfig, Claim, InputTopic, KafkaConsumer], Publisher]]] = {
+    "exactly_once": lambda kafka, claim, topic, _: KafkaPublisher(kafka, claim.transactional_id, topic.name),
+    "at_least_once": lambda kafka, _, __, consumer: PlainPublisher(kafka, consumer.commit_offsets),
+}
 
 
 def _database(deployment: Deployment, cluster_id: str, claim: Claim) -> PostgresDatabase:

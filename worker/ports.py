@@ -1,9 +1,11 @@
-"""What the runtime asks of Kafka and PostgreSQL.
+"""What the runtime asks of Kafka, PostgreSQL and the machine it runs on.
 
-All calls block on the calling thread, which is the worker's one thread, and have a bound in time.
+Each method is one call to one server, or none: a failure can come before it, after it, and nowhere else. All calls
+block on the calling thread and have a bound in time. The loop's thread makes them all, but `Publisher.send_offsets`,
+`Publisher.commit` and `Publisher.fence`, which it hands to `Background`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +15,11 @@ from worker.core.records import Output, Record
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One partition's row: everything below `next_offset` is applied, below `published_offset` published."""
+    """One partition's row: everything below `next_offset` is applied, below `published_offset` published.
+
+    `deaths` counts the owners that ended without release since `next_offset` moved, and `attempts` how often the
+    record at it was run on its own.
+    """
 
     partition: int
     topic_id: str
@@ -21,6 +27,8 @@ class Position:
     published_offset: int
     owner: str | None
     transactional_id: str | None
+    deaths: int = 0
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a batch reads: instances by digest, consumed events by key, under the digests' locks."""
+    """What a batch locks, and the events that it looks up: consumed ones by key, under the digests' locks."""
 
     next_offsets: Mapping[int, int]
     digests: Sequence[bytes]
@@ -76,14 +84,6 @@ class Seen:
     source: str
     id: str
     content_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a batch read: instances by subject digest, and the events with a wanted key."""
-
-    instances: Mapping[bytes, Instance]
-    seen: Sequence[Seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,15 @@ class DatabaseUnavailable(Exception):
 
 
 class DatabaseRefused(Exception):
-    """PostgreSQL refused a statement for what it says or holds: trying again would not help."""
+    """PostgreSQL refused a statement for what it says: the schema or a right is missing, and no record is to blame."""
+
+
+class BatchRefused(Exception):
+    """PostgreSQL refused what a batch holds; a part of it may do. Nothing of the batch is done."""
+
+
+class BatchTooLarge(Exception):
+    """A batch takes more locks, memory or time than PostgreSQL gives; a smaller one may do. Nothing of it is done."""
 
 
 class PositionMoved(Exception):
@@ -135,8 +143,8 @@ class RevisionMismatch(Exception):
     """An instance changed under its lock: an alarm, since that must not happen."""
 
 
-class Database(Protocol):
-    """Keep positions, instances and the journal."""
+class Positions(Protocol):
+    """Keep who owns which partition, and how far each has come; each call is a transaction of its own."""
 
     def positions(self, partitions: Sequence[int]) -> Mapping[int, Position]:
         """Read the rows that these partitions have. Raises: DatabaseUnavailable."""
@@ -152,7 +160,7 @@ class Database(Protocol):
     def claim(self, found: Sequence[Position], claim: Claim) -> None:
         """Put `claim` into all these rows if all are still as `found`; end a dead owner's session that holds one.
 
-        Raises: DatabaseUnavailable, PositionMoved.
+        A row whose owner is another's gets one death more. Raises: DatabaseUnavailable, PositionMoved.
         """
         ...
 
@@ -164,18 +172,41 @@ class Database(Protocol):
         """Read the outputs of [start, end) in offset order, at most two batches. Raises: DatabaseUnavailable."""
         ...
 
-    def begin(self, owner: str, wanted: Wanted) -> Found:
-        """Open the batch's transaction, check its positions, take its locks and read, in two round trips.
+    def note_attempt(self, owner: str, partition: int, offset: int) -> int:
+        """Note that the record at `offset`, the row's next, is run on its own now; give how often it was before.
 
-        Raises: DatabaseUnavailable, PositionMoved; the transaction is rolled back then.
+        Raises: DatabaseUnavailable, PositionMoved.
         """
         ...
 
-    def commit(self, writes: Writes) -> None:
-        """Write and COMMIT the open transaction, whose fate is unknown after a failure.
 
-        Raises: DatabaseUnavailable, RevisionMismatch.
+class Database(Protocol):
+    """One batch's transaction. Whatever is raised, it is rolled back, but for `commit`, whose fate is unknown then."""
+
+    def lock(self, owner: str, wanted: Wanted) -> Sequence[Seen]:
+        """Open the transaction, check its positions, take its locks, and look its events up in the journal.
+
+        Raises: DatabaseUnavailable, BatchTooLarge, PositionMoved.
         """
+        ...
+
+    def read(self, digests: Sequence[bytes]) -> Mapping[bytes, Instance]:
+        """Read instances by subject digest, under the locks. Raises: DatabaseUnavailable, BatchTooLarge."""
+        ...
+
+    def is_coming(self, source: str, version: str) -> bool:
+        """Tell whether a worker has brought this version of a machine since this one started.
+
+        Raises: DatabaseUnavailable.
+        """
+        ...
+
+    def write(self, writes: Writes) -> None:
+        """Write everything. Raises: DatabaseUnavailable, BatchTooLarge, BatchRefused, RevisionMismatch."""
+        ...
+
+    def commit(self) -> None:
+        """COMMIT. Raises: DatabaseUnavailable; then the position rows tell whether it was done."""
         ...
 
     def roll_back(self) -> None:
@@ -204,7 +235,11 @@ class OffsetUnavailable(Exception):
 
 
 class PublicationUnknown(Exception):
-    """A Kafka transaction did not end in a known commit."""
+    """A Kafka transaction did not end in a known commit. `refused` says why brokers won't ever take some outputs."""
+
+    def __init__(self, message: str, refused: Mapping[Output, str] | None = None) -> None:
+        super().__init__(message)
+        self.refused = refused or {}
 
 
 class Rebalances(Protocol):
@@ -223,6 +258,10 @@ class Rebalances(Protocol):
         ...
 
 
+class Membership(Protocol):
+    """What proves to the brokers that a worker is a member of the group now: opaque but to the adapters."""
+
+
 class Consumer(Protocol):
     """Read the input topic as a member of the consumer group."""
 
@@ -238,11 +277,15 @@ class Consumer(Protocol):
         ...
 
     def go_on(self, partition: int, offset: int) -> None:
-        """Read this partition from this offset."""
+        """Read this partition from this offset. Raises: KafkaUnavailable."""
         ...
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Stop reading these."""
+        ...
+
+    def membership(self) -> Membership:
+        """Give the proof of membership as it is now. Raises: KafkaUnavailable, if there is none."""
         ...
 
     def topic_id(self) -> str:
@@ -259,10 +302,21 @@ class Consumer(Protocol):
 
 
 class Publisher(Protocol):
-    """Publish outputs and offsets in one Kafka transaction."""
+    """Publish outputs and offsets in one Kafka transaction: `send`, `send_offsets`, `commit`, in this order.
 
-    def publish(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
-        """Publish all or nothing. Raises: PublicationUnknown."""
+    After anything but success only `replace` and `close` may be called.
+    """
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        """Begin a transaction and queue outputs, which go out meanwhile. Raises: PublicationUnknown."""
+        ...
+
+    def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
+        """Add the offsets to the transaction, if the membership is current. Raises: PublicationUnknown."""
+        ...
+
+    def commit(self) -> None:
+        """Wait until all outputs are taken, and commit. Raises: PublicationUnknown."""
         ...
 
     def replace(self, batch_bytes_max: int) -> None:
@@ -278,4 +332,45 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Drop the producer; never fails."""
+        ...
+
+
+class Pending(Protocol):
+    """A call under way on another thread."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `result` would return, or raise, at once."""
+        ...
+
+    def result(self, wait_seconds: float) -> None:
+        """Wait for the call to end, and raise what it raised. Raises: TimeoutError, if it is still under way."""
+        ...
+
+
+class Background(Protocol):
+    """Make calls beside the loop."""
+
+    def start(self, call: Callable[[], None]) -> Pending:
+        """Begin a call on another thread."""
+        ...
+
+
+class Clock(Protocol):
+    """Tell the time, and end a step that takes too much of it."""
+
+    def now_ms(self) -> int:
+        """Give milliseconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Give seconds of a clock that never goes back."""
+        ...
+
+    def limit(self, seconds: float) -> None:
+        """End this process in so many seconds unless called again before; 0: never."""
+        ...
+
+    def jitter(self) -> float:
+        """Give a random factor between 0.5 and 1 for the next wait, so that workers don't retry in step."""
         ...

@@ -46,6 +46,7 @@ _WHOLE_NUMBER: Final = re.compile(r"-?\d{1,10}")
 _OWN_PROPERTIES: Final = {
     "bootstrap.servers": "set WORKER_KAFKA_BOOTSTRAP_SERVERS",
     "group.id": "set WORKER_GROUP_ID",
+    "group.protocol": "set WORKER_GROUP_PROTOCOL",
 } | dict.fromkeys(
     (
         "acks",
@@ -79,7 +80,9 @@ class Settings(BaseModel):
     )
     engine: str = Field("sismic", description="execution engine: sismic, or package.module:factory")
     registry: str | None = Field(None, description="registry of one's own: package.module:factory")
-    delivery: Literal["exactly_once"] = Field("exactly_once", description="delivery mode")
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        "exactly_once", description="delivery mode; at_least_once: no Kafka transactions, outputs may appear twice"
+    )
     kafka_content_mode: Literal["structured", "binary"] = Field("structured", description="CloudEvents mode of outputs")
     executionunits: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="executionunits of emitted events, if a machine sets none"
@@ -90,6 +93,17 @@ class Settings(BaseModel):
     batch_records_max: int = Field(500, ge=1, le=10_000, description="records in one transaction, at most")
     batch_bytes_max: int = Field(
         8 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of records in one transaction, at most"
+    )
+    step_timeout_seconds: float = Field(
+        30.0, gt=0, le=3_600, description="seconds of one step, at most; beyond, the process ends"
+    )
+    database_timeout_seconds: float = Field(30.0, ge=1, le=600, description="seconds of one call to PostgreSQL, at most")
+    kafka_timeout_seconds: float = Field(30.0, ge=1, le=600, description="seconds of one call to Kafka, at most")
+    version_wait_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="seconds that a partition waits for a machine's version under roll-out"
+    )
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description="consumer group protocol; consumer: KIP-848, with brokers from 4.0 on"
     )
     deduplication_days: int = Field(7, ge=1, le=DAYS_MAX, description="days in which an event's second coming is told")
     journal_days: int = Field(30, ge=1, le=DAYS_MAX, description="days that the journal is kept")

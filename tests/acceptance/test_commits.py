@@ -10,15 +10,15 @@ from tests.acceptance.checks import assert_orders_done
 from tests.acceptance.deployment import Deployment
 from tests.workload import records
 from worker.adapters.kafka.publisher import KafkaPublisher
-from worker.bootstrap import build_worker, deploy
+from worker.bootstrap import deploy, parts_of
 from worker.core.records import Output
-from worker.ports import PublicationUnknown
+from worker.ports import Membership, PublicationUnknown
 from worker.runtime.loop import Worker
 from worker.runtime.partitions import Partitions
 from worker.settings import load_settings
 
 ORDERS = 5
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 LONG_BEFORE_THE_TRANSACTION_TIMEOUT_SECONDS = 15.0
 
 
@@ -26,36 +26,20 @@ class Died(BaseException):
     """The worker is gone at this point; nothing of it runs any more."""
 
 
-Publish = Callable[[KafkaPublisher, Sequence[Output], Mapping[int, int]], None]
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What happens to one call of the second publication: before its work, or after all of it."""
+
+    call: str
+    error: BaseException
+    happened: bool = False
 
 
-def dies_before(publisher: KafkaPublisher, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
-    raise Died
-
-
-def dies_within(publisher: KafkaPublisher, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
-    """Leave a transaction open, with the outputs in the topics' logs."""
-    producer = publisher._producer
-    assert producer is not None
-    producer.begin_transaction()
-    for output in outputs:
-        producer.produce(output.topic, value=output.value, key=output.key, headers=list(output.headers))
-    producer.flush(PATIENCE_SECONDS)
-    raise Died
-
-
-def dies_after(publisher: KafkaPublisher, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
-    publisher.publish(outputs, next_offsets)
-    raise Died
-
-
-def succeeds_untold(publisher: KafkaPublisher, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
-    publisher.publish(outputs, next_offsets)
-    raise PublicationUnknown("the answer was lost")
-
-
-def fails(publisher: KafkaPublisher, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
-    raise PublicationUnknown("nothing was sent")
+DIES_BEFORE = Wrong("send", Died())
+DIES_WITHIN = Wrong("send_offsets", Died())
+DIES_AFTER = Wrong("commit", Died(), happened=True)
+SUCCEEDS_UNTOLD = Wrong("commit", PublicationUnknown("the answer was lost"), happened=True)
+FAILS = Wrong("send", PublicationUnknown("nothing was sent"))
 
 
 @dataclass
@@ -63,15 +47,18 @@ class Interrupted:
     """A real publisher whose second publication goes wrong."""
 
     real: KafkaPublisher
-    wrong: Publish
+    wrong: Wrong
     publications: int = 0
 
-    def publish(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
+    def send(self, outputs: Sequence[Output]) -> None:
         self.publications += 1
-        if self.publications == 2:
-            self.wrong(self.real, outputs, next_offsets)
-            raise AssertionError("it should have gone wrong")
-        self.real.publish(outputs, next_offsets)
+        self._call("send", lambda: self.real.send(outputs))
+
+    def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
+        self._call("send_offsets", lambda: self.real.send_offsets(next_offsets, membership))
+
+    def commit(self) -> None:
+        self._call("commit", self.real.commit)
 
     def replace(self, batch_bytes_max: int) -> None:
         self.real.replace(batch_bytes_max)
@@ -82,6 +69,13 @@ class Interrupted:
     def close(self) -> None:
         self.real.close()
 
+    def _call(self, name: str, call: Callable[[], None]) -> None:
+        goes_wrong = self.publications == 2 and name == self.wrong.call
+        if not goes_wrong or self.wrong.happened:
+            call()
+        if goes_wrong:
+            raise self.wrong.error
+
 
 @dataclass
 class Cast:
@@ -90,14 +84,14 @@ class Cast:
     deployment: Deployment
     workers: list[Worker] = field(default_factory=list)
 
-    def enter(self, wrong: Publish | None = None) -> Worker:
+    def enter(self, wrong: Wrong | None = None) -> Worker:
         """Build a worker whose second publication goes wrong, if it is told how."""
-        worker = build_worker(deploy(load_settings(self.deployment.environment(), self.deployment.folder).settings))
+        settings = load_settings(self.deployment.environment(), self.deployment.folder).settings
+        parts = parts_of(deploy(settings))
         if wrong is not None:
-            assert isinstance(worker._parts.publisher, KafkaPublisher)
-            publisher = Interrupted(worker._parts.publisher, wrong)
-            worker._parts = replace(worker._parts, publisher=publisher)
-            worker._taker = replace(worker._taker, publisher=publisher)
+            assert isinstance(parts.publisher, KafkaPublisher)
+            parts = replace(parts, publisher=Interrupted(parts.publisher, wrong))
+        worker = Worker(parts)
         self.workers.append(worker)
         return worker
 
@@ -134,8 +128,8 @@ def cast(deployment: Deployment) -> Iterator[Cast]:
     made.close()
 
 
-@pytest.mark.parametrize("wrong", [dies_before, dies_within, dies_after])
-def test_the_next_worker_publishes_what_a_dead_one_applied(cast: Cast, wrong: Publish) -> None:
+@pytest.mark.parametrize("wrong", [DIES_BEFORE, DIES_WITHIN, DIES_AFTER])
+def test_the_next_worker_publishes_what_a_dead_one_applied(cast: Cast, wrong: Wrong) -> None:
     victim = cast.enter(wrong)
     with pytest.raises(Died):
         cast.work(victim)
@@ -150,14 +144,14 @@ def test_the_next_worker_publishes_what_a_dead_one_applied(cast: Cast, wrong: Pu
     assert_orders_done(cast.deployment, range(ORDERS))
 
 
-@pytest.mark.parametrize("wrong", [succeeds_untold, fails])
-def test_a_publication_of_unknown_fate_happens_once(cast: Cast, wrong: Publish) -> None:
+@pytest.mark.parametrize("wrong", [SUCCEEDS_UNTOLD, FAILS])
+def test_a_publication_of_unknown_fate_happens_once(cast: Cast, wrong: Wrong) -> None:
     cast.work(cast.enter(wrong))
     assert_orders_done(cast.deployment, range(ORDERS))
 
 
-@pytest.mark.parametrize("wrong", [succeeds_untold, fails])
-def test_a_publication_of_unknown_fate_is_not_given_back_as_settled(cast: Cast, wrong: Publish) -> None:
+@pytest.mark.parametrize("wrong", [SUCCEEDS_UNTOLD, FAILS])
+def test_a_publication_of_unknown_fate_is_not_given_back_as_settled(cast: Cast, wrong: Wrong) -> None:
     worker = cast.enter(wrong)
     publisher = worker._parts.publisher
     assert isinstance(publisher, Interrupted)

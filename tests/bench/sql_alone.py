@@ -11,13 +11,14 @@ from confluent_kafka import Message
 from tests.bench.measures import Throughput
 from tests.bench.site import PARTITIONS, Site, deployment
 from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.process.clock import SystemClock
 from worker.bootstrap import Deployment
 from worker.core.instances import Instance
 from worker.core.records import Record
 from worker.core.routing import Router
 from worker.core.step import Host
-from worker.ports import Found, Position, Wanted, Writes
-from worker.runtime.batch import Limits, Run, decode, wanted
+from worker.ports import Position, Wanted, Writes
+from worker.runtime.batch import Found, Limits, Run, Setting, decode, wanted
 from worker.runtime.stages import Stages
 
 OWNER = "bench-sql-alone"
@@ -55,10 +56,9 @@ class Preparation:
 
     def __init__(self, plan: Deployment) -> None:
         settings, registry = plan.settings, plan.registry
-        self._host = Host(registry)
-        self._router = Router(plan.topics, registry, settings.group_id, "bench")
+        router = Router(plan.topics, registry, settings.group_id, "bench")
+        self._setting = Setting(Host(registry), router, SystemClock(), Stages(), settings.batch_bytes_max)
         self._limits = Limits(dict.fromkeys(plan.topic_names(), RECORD_BYTES_MAX))
-        self._clock_ms = time.time_ns() // 1_000_000
         self._instances: dict[bytes, Instance] = {}
         self._next_offsets = dict.fromkeys(range(PARTITIONS), 0)
 
@@ -75,9 +75,9 @@ class Preparation:
         decoded = [decode(record) for record in ordered]
         reads = wanted(decoded, before)
         known = {digest: self._instances[digest] for digest in reads.digests if digest in self._instances}
-        run = Run(self._host, self._router, self._limits, self._clock_ms, Found(known, []), Stages())
+        run = Run(self._setting, self._limits, Found([], known), waits=lambda *_: False)
         run.run(decoded)
-        writes = run.writes(after, before)
+        writes = run.writes(before)
         self._instances.update(writes.created)
         self._instances.update((digest, instance) for digest, instance, _ in writes.changed)
         self._next_offsets.update(after)
@@ -112,8 +112,10 @@ class SqlAlone:
         return Throughput("SQL alone", events, seconds, cpu, {"batches": len(timed)}), round_trips
 
     def _apply(self, batch: Batch) -> None:
-        self._database.begin(OWNER, batch.wanted)
-        self._database.commit(batch.writes)
+        self._database.lock(OWNER, batch.wanted)
+        self._database.read(batch.wanted.digests)
+        self._database.write(batch.writes)
+        self._database.commit()
 
     def _round_trips(self, batch: Batch) -> int:
         """Count how often the server was waited for: it says each time that it is ready."""

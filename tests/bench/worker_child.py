@@ -5,14 +5,16 @@ It tells when its first batch begins, and at its end the seconds per stage from 
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any
 
 from tests.bench.children import stop_at_end_of_input, tell
-from worker.bootstrap import build_worker, deploy
+from worker.bootstrap import deploy, parts_of
 from worker.logs import configure_logs
+from worker.runtime.loop import Worker
 from worker.runtime.stages import Stage, Stages, Timer
 from worker.settings import load_settings
 
@@ -71,8 +73,8 @@ def main() -> None:
     """Run until the parent closes our standard input."""
     settings = load_settings().settings
     configure_logs("warning", "console")
-    worker = build_worker(deploy(settings))
-    stages = worker.stages = RunStages()
+    stages = RunStages()
+    worker = Worker(replace(parts_of(deploy(settings)), stages=stages))
     stop_at_end_of_input(worker.stop)
     worker.run()
     tell(**stages.told())

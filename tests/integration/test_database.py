@@ -3,8 +3,9 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -34,6 +35,17 @@ DIGEST = subject_digest("subject-1")
 SNAPSHOT = Snapshot(configuration=("root", 'w"ait\\,'), context={"n": 2**62, "text": "ü"}, init={"a": 1.5})
 INSTANCE = Instance("subject-1", "arvo.orc.test", "1.0.0", Status.ACTIVE, SNAPSHOT, "event-1", None, 1_000, 1)
 OUTPUT = Output("out", b"key", b'{"a": "\\u0000"}', (("h", b"\x00\xff"), ("n", None)))
+
+
+@dataclass(frozen=True)
+class Brought:
+    version: str
+    source: str = "arvo.orc.test"
+    document: str = "…"
+
+    @property
+    def definition_hash(self) -> bytes:
+        return sha256(self.version.encode()).digest()
 
 
 @pytest.fixture
@@ -75,19 +87,30 @@ def writes(offset: int = 11, **written: object) -> Writes:
     return replace(nothing, **written)  # type: ignore[arg-type]
 
 
+def begin(database: PostgresDatabase, offset: int = 10) -> Mapping[bytes, Instance]:
+    """Lock and read as a batch does."""
+    database.lock(OURS.owner, wanted(offset))
+    return database.read([DIGEST])
+
+
+def commit(database: PostgresDatabase, written: Writes) -> None:
+    database.write(written)
+    database.commit()
+
+
 def applied(database: PostgresDatabase) -> None:
     """Apply one batch of one record that starts an instance."""
-    database.begin(OURS.owner, wanted())
+    begin(database)
     rows = [row(consumed=True, event_key=7, event_source="s", event_id="i", content_digest=b"c", subject_digest=DIGEST)]
-    database.commit(writes(created=[(DIGEST, INSTANCE)], journal=rows))
+    commit(database, writes(created=[(DIGEST, INSTANCE)], journal=rows))
 
 
 def test_an_instance_comes_back_as_it_went(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)
-    found = database.begin(OURS.owner, wanted(11, keys=(7,)))
-    assert found.instances == {DIGEST: INSTANCE}
-    assert [(one.source, one.id, one.content_digest) for one in found.seen] == [("s", "i", b"c")]
+    seen = database.lock(OURS.owner, wanted(11, keys=(7,)))
+    assert [(one.source, one.id, one.content_digest) for one in seen] == [("s", "i", b"c")]
+    assert database.read([DIGEST]) == {DIGEST: INSTANCE}
 
 
 def test_values_come_back_from_jsonb_as_they_went(database: PostgresDatabase) -> None:
@@ -96,9 +119,9 @@ def test_values_come_back_from_jsonb_as_they_went(database: PostgresDatabase) ->
     given = {"deep": [[[{"\U0001f600": 1e22}]]], "values": [*numbers, *texts, True, None]}
     snapshot = Snapshot(("root",), given, given, remembered={"root": given}, output=given)
     taken(database)
-    database.begin(OURS.owner, wanted())
-    database.commit(writes(created=[(DIGEST, replace(INSTANCE, snapshot=snapshot))]))
-    found = database.begin(OURS.owner, wanted(11)).instances[DIGEST].snapshot
+    begin(database)
+    commit(database, writes(created=[(DIGEST, replace(INSTANCE, snapshot=snapshot))]))
+    found = begin(database, 11)[DIGEST].snapshot
     assert found == snapshot
     # Equal is not the same: 1 and 1.0 are two things on the wire.
     assert repr(found) == repr(snapshot)
@@ -107,27 +130,27 @@ def test_values_come_back_from_jsonb_as_they_went(database: PostgresDatabase) ->
 def test_a_changed_instance_replaces_the_stored_one(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)
-    database.begin(OURS.owner, wanted(11))
+    begin(database, 11)
     ended = replace(INSTANCE, status=Status.DONE, revision=3, snapshot=replace(SNAPSHOT, output={"x": 1}))
-    database.commit(writes(12, changed=[(DIGEST, ended, 1)]))
-    assert database.begin(OURS.owner, wanted(12)).instances == {DIGEST: ended}
+    commit(database, writes(12, changed=[(DIGEST, ended, 1)]))
+    assert begin(database, 12) == {DIGEST: ended}
 
 
 def test_a_revision_that_moved_is_an_alarm_and_writes_nothing(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)
-    database.begin(OURS.owner, wanted(11))
+    begin(database, 11)
     with pytest.raises(RevisionMismatch, match=r"expected \[0, 1, 0, 1\], got \[0, 0, 0, 1\]"):
-        database.commit(writes(12, changed=[(DIGEST, replace(INSTANCE, revision=9), 8)]))
-    assert database.begin(OURS.owner, wanted(11)).instances == {DIGEST: INSTANCE}
+        commit(database, writes(12, changed=[(DIGEST, replace(INSTANCE, revision=9), 8)]))
+    assert begin(database, 11) == {DIGEST: INSTANCE}
 
 
 def test_a_created_instance_that_is_there_is_an_alarm(database: PostgresDatabase) -> None:
     taken(database)
     applied(database)
-    database.begin(OURS.owner, wanted(11))
+    begin(database, 11)
     with pytest.raises(RevisionMismatch):
-        database.commit(writes(12, created=[(DIGEST, INSTANCE)]))
+        commit(database, writes(12, created=[(DIGEST, INSTANCE)]))
 
 
 def test_the_batch_moves_the_positions(database: PostgresDatabase) -> None:
@@ -140,14 +163,14 @@ def test_the_batch_moves_the_positions(database: PostgresDatabase) -> None:
 def test_a_batch_at_another_offset_is_refused(database: PostgresDatabase) -> None:
     taken(database)
     with pytest.raises(PositionMoved, match="partition 0"):
-        database.begin(OURS.owner, wanted(9))
-    assert database.begin(OURS.owner, wanted(10)).instances == {}
+        begin(database, 9)
+    assert begin(database, 10) == {}
 
 
 def test_a_zombie_is_refused(database: PostgresDatabase, other: PostgresDatabase) -> None:
     other.claim([taken(database)], THEIRS)
     with pytest.raises(PositionMoved, match="another worker"):
-        database.begin(OURS.owner, wanted())
+        begin(database)
 
 
 def test_claiming_a_row_that_changed_is_refused(database: PostgresDatabase, other: PostgresDatabase) -> None:
@@ -159,12 +182,12 @@ def test_claiming_a_row_that_changed_is_refused(database: PostgresDatabase, othe
 
 def test_claiming_ends_a_stopped_owner_s_session(database: PostgresDatabase, other: PostgresDatabase) -> None:
     found = taken(database)
-    database.begin(OURS.owner, wanted())
+    begin(database)
     other.claim([found], THEIRS)
     assert database_row(other).owner == THEIRS.owner
     with pytest.raises(DatabaseUnavailable):
-        database.commit(writes(journal=[row()]))
-    assert other.begin(THEIRS.owner, wanted()).instances == {}
+        commit(database, writes(journal=[row()]))
+    assert other.lock(THEIRS.owner, wanted()) == []
 
 
 def test_partitions_are_begun_all_or_none(database: PostgresDatabase) -> None:
@@ -181,6 +204,103 @@ def test_a_release_gives_the_row_back(database: PostgresDatabase) -> None:
     assert database_row(database) == Position(0, "topic-id", 11, 11, None, None)
 
 
+def test_a_death_is_counted_for_each_owner_that_did_not_release(
+    database: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    taken(database)
+    for claim, deaths in ((OURS, 0), (THEIRS, 1), (OURS, 2)):
+        other.claim([database_row(other)], claim)
+        assert database_row(other).deaths == deaths
+    database.release(OURS.owner, {0: 10})
+    assert database_row(other).deaths == 0
+    other.claim([database_row(other)], THEIRS)
+    assert database_row(other).deaths == 0
+
+
+def test_an_attempt_is_noted_and_told_the_next_time(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    taken(database)
+    assert [database.note_attempt(OURS.owner, 0, 10) for _ in range(3)] == [0, 1, 2]
+    other.claim([database_row(other)], THEIRS)
+    assert (database_row(other).deaths, database_row(other).attempts) == (1, 3)
+    assert other.note_attempt(THEIRS.owner, 0, 10) == 3
+
+
+@pytest.mark.parametrize(
+    ("owner", "partition", "offset"), [("another", 0, 10), (OURS.owner, 1, 10), (OURS.owner, 0, 9)]
+)
+def test_an_attempt_at_a_row_that_is_not_as_left_is_refused(
+    database: PostgresDatabase, owner: str, partition: int, offset: int
+) -> None:
+    taken(database)
+    with pytest.raises(PositionMoved, match=f"partition {partition} is not as this worker left it at {offset}"):
+        database.note_attempt(owner, partition, offset)
+    assert database_row(database).attempts == 0
+
+
+@pytest.mark.parametrize(("offset", "left"), [(10, (1, 1)), (11, (0, 0))])
+def test_what_killed_owners_is_forgotten_when_the_position_moves(
+    database: PostgresDatabase, other: PostgresDatabase, offset: int, left: tuple[int, int]
+) -> None:
+    other.insert_positions([Position(0, "topic-id", 10, 10, THEIRS.owner, THEIRS.transactional_id)])
+    database.claim([database_row(database)], OURS)
+    database.note_attempt(OURS.owner, 0, 10)
+    begin(database)
+    commit(database, writes(offset))
+    assert (database_row(database).deaths, database_row(database).attempts) == left
+
+
+def test_a_version_is_coming_if_another_worker_brought_it_since_this_one_started(
+    database: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    old, new = Brought("1.0.0"), Brought("1.1.0")
+    other.register([old, new], "before")
+    database.register([old], "this one")
+    assert not database.is_coming("arvo.orc.test", "1.0.0")
+    assert not database.is_coming("arvo.orc.test", "1.1.0")
+    other.register([new], "since")
+    assert database.is_coming("arvo.orc.test", "1.1.0")
+    assert not database.is_coming("arvo.orc.other", "1.1.0")
+    assert not database.is_coming("arvo.orc.test", "1.0.0")
+
+
+def test_what_is_coming_can_be_asked_within_a_batch(database: PostgresDatabase, other: PostgresDatabase) -> None:
+    taken(database)
+    database.register([Brought("1.0.0")], "this one")
+    begin(database)
+    assert not database.is_coming("arvo.orc.test", "1.1.0")
+    other.register([Brought("1.1.0")], "since")
+    assert database.is_coming("arvo.orc.test", "1.1.0")
+    commit(database, writes())
+    assert database_row(database).next_offset == 11
+
+
+def test_an_incarnation_has_a_journal_of_its_own(database: PostgresDatabase, each_migrated_database_url: str) -> None:
+    taken(database)
+    begin(database)
+    commit(
+        database,
+        writes(
+            journal=[
+                row(
+                    outputs=(OUTPUT,),
+                    consumed=True,
+                    event_key=7,
+                    event_source="s",
+                    event_id="i",
+                    content_digest=b"c",
+                    subject_digest=DIGEST,
+                )
+            ]
+        ),
+    )
+    with psycopg.connect(each_migrated_database_url) as connection:
+        connection.execute("UPDATE positions SET incarnation = 1, next_offset = 10, published_offset = 0")
+    assert database.unpublished(0, 0, 20) == []
+    assert [one.id for one in database.lock(OURS.owner, wanted(keys=(7,)))] == ["i"], "an event stays consumed"
+    commit(database, writes(journal=[row(outputs=(OUTPUT, OUTPUT))]))
+    assert [one.outputs for one in database.unpublished(0, 0, 20)] == [(OUTPUT, OUTPUT)]
+
+
 def test_a_release_leaves_another_owner_s_row(database: PostgresDatabase, other: PostgresDatabase) -> None:
     other.claim([taken(database)], THEIRS)
     database.release(OURS.owner, {0: 10})
@@ -190,9 +310,9 @@ def test_a_release_leaves_another_owner_s_row(database: PostgresDatabase, other:
 
 def test_outputs_come_back_byte_for_byte_in_offset_order(database: PostgresDatabase) -> None:
     taken(database)
-    database.begin(OURS.owner, wanted())
+    begin(database)
     rows = [row(11, outputs=(OUTPUT,)), row(10, outputs=(OUTPUT, replace(OUTPUT, key=None, value=None))), row(12)]
-    database.commit(writes(13, journal=rows))
+    commit(database, writes(13, journal=rows))
     unpublished = database.unpublished(0, 10, 13)
     assert [one.offset for one in unpublished] == [10, 11]
     assert unpublished[0].outputs == (OUTPUT, replace(OUTPUT, key=None, value=None))
@@ -203,8 +323,8 @@ def test_the_journal_keeps_the_record_byte_for_byte(
     database: PostgresDatabase, each_migrated_database_url: str
 ) -> None:
     taken(database)
-    database.begin(OURS.owner, wanted())
-    database.commit(writes(journal=[row(states_before=("a", 'b"'), error_message="x")]))
+    begin(database)
+    commit(database, writes(journal=[row(states_before=("a", 'b"'), error_message="x")]))
     with psycopg.connect(each_migrated_database_url) as connection:
         kept = connection.execute("SELECT record_key, event, states_before FROM journal").fetchone()
     assert kept == (b"\xff\x00", b"not \xff utf-8", ["a", 'b"'])
@@ -213,13 +333,16 @@ def test_the_journal_keeps_the_record_byte_for_byte(
 def test_a_subject_s_lock_makes_the_second_batch_wait(database: PostgresDatabase, other: PostgresDatabase) -> None:
     taken(database)
     other.insert_positions([Position(1, "topic-id", 0, 0, THEIRS.owner, THEIRS.transactional_id)])
-    database.begin(OURS.owner, wanted())
+    begin(database)
     reads: list[object] = []
-    waiting = threading.Thread(
-        target=lambda: reads.append(other.begin(THEIRS.owner, Wanted({1: 0}, [DIGEST], ())).instances)
-    )
+
+    def wait_and_read() -> None:
+        other.lock(THEIRS.owner, Wanted({1: 0}, [DIGEST], ()))
+        reads.append(other.read([DIGEST]))
+
+    waiting = threading.Thread(target=wait_and_read)
     waiting.start()
-    database.commit(writes(created=[(DIGEST, INSTANCE)]))
+    commit(database, writes(created=[(DIGEST, INSTANCE)]))
     waiting.join(5)
     assert reads == [{DIGEST: INSTANCE}], "read after the wait, so it sees what the lock's holder wrote"
 
@@ -229,32 +352,32 @@ def test_a_lock_that_can_t_be_had_is_told(database: PostgresDatabase, each_migra
     with psycopg.connect(each_migrated_database_url) as holder:
         holder.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(DIGEST),))
         with pytest.raises(DatabaseUnavailable, match="lock timeout"):
-            database.begin(OURS.owner, wanted())
-    assert database.begin(OURS.owner, wanted()).instances == {}
+            begin(database)
+    assert begin(database) == {}
 
 
 def test_a_batch_that_stalls_is_ended_and_its_locks_are_free(each_migrated_database_url: str) -> None:
     stalled = PostgresDatabase(DatabaseConfig(each_migrated_database_url, idle_timeout_seconds=0.1), OURS.owner)
     taken(stalled)
-    stalled.begin(OURS.owner, wanted())
+    begin(stalled)
     with psycopg.connect(each_migrated_database_url) as waiting:
         waiting.execute("SET lock_timeout = '20s'")
         waiting.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(DIGEST),))
     with pytest.raises(DatabaseUnavailable):
-        stalled.commit(writes())
+        commit(stalled, writes())
     stalled.close()
 
 
 def test_a_cut_connection_is_told_and_opened_again(database: PostgresDatabase, each_migrated_database_url: str) -> None:
     taken(database)
-    database.begin(OURS.owner, wanted())
+    begin(database)
     with psycopg.connect(each_migrated_database_url, autocommit=True) as killer:
         killer.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (OURS.owner,)
         )
     with pytest.raises(DatabaseUnavailable):
-        database.commit(writes(journal=[row()]))
-    assert database.begin(OURS.owner, wanted()).instances == {}
+        commit(database, writes(journal=[row()]))
+    assert begin(database) == {}
 
 
 def test_a_database_serves_one_group(database: PostgresDatabase) -> None:
@@ -291,10 +414,11 @@ def test_a_batch_costs_a_fixed_number_of_round_trips(
 
     monkeypatch.setattr(psycopg.Pipeline, "__enter__", counted)
     digests = [subject_digest(f"subject-{number}") for number in range(subjects)]
-    database.begin(OURS.owner, Wanted({0: 10}, digests, list(range(subjects))))
+    database.lock(OURS.owner, Wanted({0: 10}, digests, list(range(subjects))))
+    database.read(digests)
     created = [(digest, replace(INSTANCE, subject=f"subject-{n}")) for n, digest in enumerate(digests)]
     rows = [row(10 + number) for number in range(subjects)]
-    database.commit(writes(10 + subjects, created=created, journal=rows))
+    commit(database, writes(10 + subjects, created=created, journal=rows))
     assert len(pipelines) == 2, "one pipeline reads, one writes; the instances and COMMIT are a round trip each"
 
 
@@ -311,18 +435,18 @@ def test_claiming_ends_a_session_of_our_own_that_was_left_behind(
 ) -> None:
     found = taken(database)
     left_behind = PostgresDatabase(DatabaseConfig(each_migrated_database_url), OURS.owner)
-    left_behind.begin(OURS.owner, wanted())
+    begin(left_behind)
     database.claim([found], OURS)
     with pytest.raises(DatabaseUnavailable):
-        left_behind.commit(writes(journal=[row()]))
+        commit(left_behind, writes(journal=[row()]))
     left_behind.close()
 
 
 def test_nothing_is_prepared_that_another_server_behind_a_pooler_would_lack(database: PostgresDatabase) -> None:
     taken(database)
     for offset in range(10, 30):
-        database.begin(OURS.owner, wanted(offset))
-        database.commit(writes(offset + 1, journal=[row(offset)]))
+        begin(database, offset)
+        commit(database, writes(offset + 1, journal=[row(offset)]))
     assert database._session.rows("SELECT name FROM pg_prepared_statements") == []
 
 

@@ -51,6 +51,22 @@ def test_a_definition_is_kept_once_with_who_brought_it_first(connection: psycopg
     assert stored(connection) == [row(ORDER, "first"), row(NEWER, "second")]
 
 
+def test_the_time_of_the_last_registration_is_kept_for_each(connection: psycopg.Connection[Any]) -> None:
+    def times() -> list[tuple[Any, ...]]:
+        found = connection.execute("SELECT registered_at, last_registered_at FROM definitions ORDER BY version")
+        rows = found.fetchall()
+        connection.rollback()
+        return rows
+
+    first = register_definitions(connection, [ORDER, NEWER], "first")
+    connection.commit()
+    assert times() == [(first, first), (first, first)]
+    second = register_definitions(connection, [NEWER], "second")
+    connection.commit()
+    assert second > first
+    assert times() == [(first, first), (first, second)]
+
+
 def test_nothing_to_register(connection: psycopg.Connection[Any]) -> None:
     register_definitions(connection, [], "first")
     assert stored(connection) == []

@@ -44,12 +44,14 @@ def ago(today: date, days: int) -> date:
     return today - timedelta(days=days)
 
 
-def write(connection: Connection, day: date, offset: int, *, partition: int = 0, rows: int = 1) -> None:
+def write(
+    connection: Connection, day: date, offset: int, *, partition: int = 0, rows: int = 1, incarnation: int = 0
+) -> None:
     connection.execute(
-        "INSERT INTO journal (day, partition, record_offset, record_timestamp, consumed, outcome, event)"
-        " SELECT %s, %s, record_offset, 0, true, 'advanced', 'bytes'"
+        "INSERT INTO journal (day, partition, record_offset, record_timestamp, consumed, outcome, event, incarnation)"
+        " SELECT %s, %s, record_offset, 0, true, 'advanced', 'bytes', %s"
         " FROM generate_series(%s::bigint, %s::bigint) AS record_offset",
-        (day, partition, offset, offset + rows - 1),
+        (day, partition, incarnation, offset, offset + rows - 1),
     )
 
 
@@ -81,10 +83,11 @@ def test_a_day_is_like_the_default_partition(connection: Connection, today: date
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum
     """
+    stored = "SELECT reloptions FROM pg_class WHERE oid = %s::regclass"
     indexed = (
         "SELECT regexp_replace(indexdef, 'journal_(default|[0-9]+)', 'day', 'g') FROM pg_indexes WHERE tablename = %s"
     )
-    for query in (described, indexed):
+    for query in (described, stored, indexed):
         day, default = (
             sorted(connection.execute(query, (table,)), key=repr) for table in (name(today), "journal_default")
         )
@@ -121,6 +124,19 @@ def test_no_day_with_an_unpublished_row_is_dropped(
         "INSERT INTO positions (partition, topic_id, next_offset, published_offset) VALUES (5, 't', 1, 1)"
     )
     assert maintain_journal(connection, DAYS).dropped == ((old,) if kept else ())
+
+
+def test_what_an_ended_incarnation_left_unpublished_is_dropped(connection: Connection, today: date) -> None:
+    old, default = ago(today, DAYS + 1), ago(today, DAYS + 2)
+    make_day(connection, old)
+    connection.execute("UPDATE positions SET incarnation = 2")
+    for day in (old, default):
+        write(connection, day, W + 1, incarnation=1)
+        write(connection, day, W - 1, incarnation=2)
+    write(connection, default, W, incarnation=2)
+    assert maintain_journal(connection, DAYS).dropped == (old,)
+    left = connection.execute("SELECT incarnation, record_offset FROM journal").fetchall()
+    assert left == [(2, W)]
 
 
 def test_rows_of_a_day_in_the_default_partition_move_along(connection: Connection, today: date) -> None:

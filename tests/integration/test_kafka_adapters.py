@@ -3,139 +3,40 @@
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.kafka_bench import PATIENCE_SECONDS, Bench, Member, Told
 from tests.servers.kafka import KafkaCluster
 from tests.servers.raw_producer import send_raw
 from worker.adapters.kafka.clients import KafkaConfig
-from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.topics import TopicAdmin, TopicShape
 from worker.core.records import Output, Record
 from worker.ports import KafkaUnavailable, OffsetUnavailable, PublicationUnknown
 
-PATIENCE_SECONDS = 20.0
-
-
-@dataclass
-class Told:
-    """Keep what the consumer tells of its partitions."""
-
-    owned: set[int] = field(default_factory=set)
-    revokes: list[int] = field(default_factory=list)
-    losses: list[int] = field(default_factory=list)
-
-    def assigned(self, partitions: Sequence[int]) -> None:
-        self.owned.update(partitions)
-
-    def revoked(self, partitions: Sequence[int]) -> None:
-        self.owned.difference_update(partitions)
-        self.revokes.extend(partitions)
-
-    def lost(self, partitions: Sequence[int]) -> None:
-        self.owned.difference_update(partitions)
-        self.losses.extend(partitions)
-
-
-@dataclass
-class Member:
-    """One consumer of a group, with what it was told."""
-
-    consumer: KafkaConsumer
-    told: Told
-
-    def poll_until(self, done: Callable[[], bool]) -> list[Record]:
-        records: list[Record] = []
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not done():
-            assert time.monotonic() < deadline, "waited in vain"
-            records += self.consumer.poll(100, 0.1)
-        return records
-
-    def committed(self) -> list[int | None]:
-        return [standing.committed for _, standing in sorted(self.consumer.standings(range(4)).items())]
-
-    def topic_id(self) -> str:
-        return self.consumer.topic_id()
-
-    def read(self, count: int) -> list[Record]:
-        records: list[Record] = []
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while len(records) < count:
-            assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
-            records += self.consumer.poll(100, 0.1)
-        return records
-
-
-@dataclass
-class Bench:
-    """An input and an output topic of this test's own, and what acts on them."""
-
-    cluster: KafkaCluster
-    input: str
-    output: str
-    group_id: str = field(default_factory=lambda: f"group-{uuid.uuid4()}")
-    members: list[Member] = field(default_factory=list)
-    publishers: list[KafkaPublisher] = field(default_factory=list)
-
-    @property
-    def config(self) -> KafkaConfig:
-        return KafkaConfig(self.cluster.bootstrap_servers, session_timeout_ms=3_000)
-
-    def join(self) -> Member:
-        told = Told()
-        admin = TopicAdmin(self.config)
-        consumer = KafkaConsumer(self.config, InputTopic(self.input, self.group_id), admin)
-        consumer.join(told)
-        self.members.append(Member(consumer, told))
-        return self.members[-1]
-
-    def publisher(self, member: Member, transactional_id: str | None = None) -> KafkaPublisher:
-        name = transactional_id or f"transactional-{uuid.uuid4()}"
-        publisher = KafkaPublisher(self.config, name, self.input, member.consumer.group_metadata)
-        publisher.replace()
-        self.publishers.append(publisher)
-        return publisher
-
-    def visible(self) -> list[bytes | str | None]:
-        return [record.value() for record in self.cluster.read_all(self.output)]
-
-    def close(self) -> None:
-        for publisher in self.publishers:
-            publisher.close()
-        for member in self.members:
-            member.consumer.close()
-
 
 @pytest.fixture
 def bench(kafka_cluster: KafkaCluster) -> Iterator[Bench]:
-    made = Bench(kafka_cluster, kafka_cluster.make_topic("input"), kafka_cluster.make_topic("output"))
+    made = Bench.make(kafka_cluster)
     yield made
     made.close()
 
 
 @pytest.fixture
 def member(bench: Bench) -> Member:
-    joined = bench.join()
-    joined.poll_until(lambda: joined.told.owned == {0, 1, 2, 3})
-    return joined
-
-
-def output(bench: Bench, value: bytes, key: bytes = b"key") -> Output:
-    return Output(bench.output, key, value, (("name", b"\x00\xff"), ("none", None)))
+    return bench.join_alone()
 
 
 def test_outputs_and_offsets_are_published_together(bench: Bench, member: Member) -> None:
-    bench.publisher(member).publish([output(bench, b"1"), output(bench, b"2")], {0: 5, 3: 7})
+    bench.publisher(member).publish([bench.out(b"1"), bench.out(b"2")], {0: 5, 3: 7})
     assert bench.visible() == [b"1", b"2"]
     assert member.committed() == [5, None, None, 7]
 
 
 def test_a_record_keeps_key_value_and_headers(bench: Bench, member: Member) -> None:
-    bench.publisher(member).publish([output(bench, b"\xff\x00")], {0: 1})
+    bench.publisher(member).publish([bench.out(b"\xff\x00")], {0: 1})
     (record,) = bench.cluster.read_all(bench.output)
     assert (record.key(), record.value()) == (b"key", b"\xff\x00")
     assert record.headers() == [("name", b"\x00\xff"), ("none", None)]
@@ -144,28 +45,27 @@ def test_a_record_keeps_key_value_and_headers(bench: Bench, member: Member) -> N
 def test_a_refused_output_leaves_nothing_visible(bench: Bench, member: Member) -> None:
     publisher = bench.publisher(member)
     with pytest.raises(PublicationUnknown):
-        publisher.publish([output(bench, b"1"), output(bench, os.urandom(2_000_000))], {0: 5})
-    publisher.replace()
-    publisher.publish([output(bench, b"2")], {0: 6})
+        publisher.publish([bench.out(b"1"), bench.out(os.urandom(2_000_000))], {0: 5})
+    publisher.real.replace()
+    publisher.publish([bench.out(b"2")], {0: 6})
     assert bench.visible() == [b"2"]
     assert member.committed()[0] == 6
 
 
 def test_fencing_ends_an_open_transaction_at_once(bench: Bench, member: Member) -> None:
     zombie = bench.publisher(member, "the-zombie")
-    producer = zombie._producer
-    assert producer is not None
-    producer.begin_transaction()
-    producer.produce(bench.output, b"from the zombie", b"key")
-    producer.flush(10)
+    assert isinstance(zombie.real, KafkaPublisher)
+    zombie.real.send([bench.out(b"from the zombie")])
+    assert zombie.real._outbox is not None
+    assert zombie.real._outbox.client.flush(10) == 0
     heir = bench.publisher(member)
     begun = time.monotonic()
-    heir.fence("the-zombie")
-    heir.publish([output(bench, b"from the heir")], {0: 1})
+    heir.real.fence("the-zombie")
+    heir.publish([bench.out(b"from the heir")], {0: 1})
     assert bench.visible() == [b"from the heir"]
     assert time.monotonic() - begun < 15, "long before the transaction time-out of 60 s"
     with pytest.raises(PublicationUnknown):
-        zombie.publish([output(bench, b"again")], {0: 2})
+        zombie.publish([bench.out(b"again")], {0: 2})
     assert member.committed()[0] == 1
 
 
@@ -247,21 +147,19 @@ def test_headers_that_can_not_be_read_are_told_and_harm_no_other_record(bench: B
 
 def test_nothing_is_published_for_a_consumer_that_is_no_member(bench: Bench) -> None:
     # The brokers would take it: an empty member id passes without a look.
-    consumer = KafkaConsumer(bench.config, InputTopic(bench.input, bench.group_id), TopicAdmin(bench.config))
-    stranger = Member(consumer, Told())
+    stranger = Member(bench.consumer(), Told())
     bench.members.append(stranger)
-    with pytest.raises(PublicationUnknown, match="member"):
-        bench.publisher(stranger).publish([output(bench, b"1")], {0: 5})
+    with pytest.raises(KafkaUnavailable, match="member"):
+        bench.publisher(stranger).publish([bench.out(b"1")], {0: 5})
     assert bench.visible() == []
 
 
 def test_a_topic_that_takes_little_at_once_takes_many_records(bench: Bench, member: Member) -> None:
-    bench.cluster.set_topic(bench.output, "max.message.bytes", "4000")
-    (limit,) = TopicAdmin(bench.config).record_bytes_max([bench.output]).values()
+    bench.limit_outputs(4_000)
     publisher = bench.publisher(member)
-    publisher.replace(limit)
+    publisher.real.replace(4_000)
     values = [os.urandom(1_000) for _ in range(50)]
-    publisher.publish([output(bench, value) for value in values], {0: 1})
+    publisher.publish([bench.out(value) for value in values], {0: 1})
     assert bench.visible() == values
 
 
@@ -328,6 +226,6 @@ def test_murmur2_is_java_s() -> None:
 
 def test_a_subject_lands_on_the_partition_that_java_s_clients_give_it(bench: Bench, member: Member) -> None:
     keys = [f"subject-{number}".encode() for number in range(50)]
-    bench.publisher(member).publish([output(bench, b"v", key) for key in keys], {0: 1})
+    bench.publisher(member).publish([bench.out(b"v", key) for key in keys], {0: 1})
     landed = {record.key(): record.partition() for record in bench.cluster.read_all(bench.output)}
     assert landed == {key: (murmur2(key) & 0x7FFFFFFF) % 4 for key in keys}

@@ -125,7 +125,7 @@ class TestSetUp:
     def test_a_database_of_an_earlier_version_is_told(self, database_url: str) -> None:
         migrate(database_url, to="0001")
         with pytest.raises(
-            SetupError, match="database schema is at 0001, this worker needs 0002: run `worker migrate`"
+            SetupError, match="database schema is at 0001, this worker needs 0003: run `worker migrate`"
         ):
             PostgresMachineMemory(database_url)
 
@@ -181,9 +181,11 @@ class TestRows:
         database = PostgresDatabase(DatabaseConfig(url), "owner")
         database.insert_positions([Position(0, "topic", 0, 0, "owner", "transactional")])
         memory.write(SUBJECT, INSTANCE)
-        assert database.begin("owner", Wanted({0: 0}, [DIGEST], ())).instances == {DIGEST: INSTANCE}
+        database.lock("owner", Wanted({0: 0}, [DIGEST], ()))
+        assert database.read([DIGEST]) == {DIGEST: INSTANCE}
         after = replace(INSTANCE, status=Status.DONE, revision=2)
-        database.commit(Writes([], [(DIGEST, after, 1)], [], {0: 1}, {0: 0}))
+        database.write(Writes([], [(DIGEST, after, 1)], [], {0: 1}, {0: 0}))
+        database.commit()
         database.close()
         assert memory.read(SUBJECT) == after
 

@@ -18,7 +18,7 @@ from worker.adapters.postgres.migrate import (
 from worker.core.errors import SetupError
 
 HEAD = head_revision()
-ALL = ("0001", "0002")
+ALL = ("0001", "0002", "0003")
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -68,7 +68,7 @@ def test_a_failed_migration_changes_nothing(database_url: str) -> None:
 
 
 def test_no_revision_of_that_name(database_url: str) -> None:
-    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002 and head"):
+    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002, 0003 and head"):
         migrate(database_url, to="9999")
 
 
@@ -149,6 +149,41 @@ def test_an_unreachable_database_is_told_without_the_password() -> None:
         migrate("postgresql://user:secret@127.0.0.1:1/database")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_there_is_goes_on_under_the_third_revision(database_url: str) -> None:
+    migrate(database_url, to="0002")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE journal_20260102 (LIKE journal INCLUDING ALL)")
+        connection.execute(
+            "ALTER TABLE journal ATTACH PARTITION journal_20260102 FOR VALUES FROM ('2026-01-02') TO ('2026-01-03')"
+        )
+        for day in ("2026-01-01", "2026-01-02"):
+            connection.execute(
+                "INSERT INTO journal (day, partition, record_offset, record_timestamp, consumed, outcome)"
+                " VALUES (%s, 0, 7, 0, true, 'advanced')",
+                (day,),
+            )
+        connection.execute("INSERT INTO positions VALUES (0, 't', 8, 8, 'owner', 'transactional')")
+        connection.execute(
+            "INSERT INTO definitions VALUES ('hash', 'arvo.orc.a', '1.0.0', '{}', '2026-01-01 00:00Z', 'somebody')"
+        )
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT tableoid::regclass::text, incarnation FROM journal ORDER BY 1").fetchall()
+        assert rows == [("journal_20260102", 0), ("journal_default", 0)]
+        told = connection.execute("SELECT reloptions FROM pg_class WHERE relkind = 'r' AND relname LIKE 'journal%'")
+        assert told.fetchall() == [(["toast_tuple_target=8160"],)] * 2
+        found = connection.execute("SELECT deaths, attempts, incarnation, owner FROM positions").fetchall()
+        assert found == [(0, 0, 0, "owner")]
+        (same,) = connection.execute("SELECT last_registered_at = registered_at FROM definitions").fetchall()
+        assert same == (True,)
+        connection.execute("UPDATE positions SET incarnation = 1")
+        connection.execute("UPDATE journal SET incarnation = 1 WHERE day = '2026-01-02'")
+    migrate(database_url, to="0002")
+    with psycopg.connect(database_url) as connection:
+        left = connection.execute("SELECT tableoid::regclass::text FROM journal").fetchall()
+        assert left == [("journal_20260102",)], "rows of an incarnation that ended are gone"
 
 
 def test_logging_stays_as_it_was(database_url: str) -> None:

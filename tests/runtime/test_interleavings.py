@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from tests.runtime.fakes import FakeKafka, Killed
 from tests.runtime.world import Member, World, kafka_with_orders
+from tests.simulation.servers import Killed, SimKafka
 from worker.core.records import Record
 from worker.ports import DatabaseUnavailable, KafkaUnavailable, PositionMoved, PublicationUnknown
 from worker.runtime.loop import LoopConfig
@@ -28,17 +28,21 @@ FAILURES: dict[str, tuple[Callable[[], BaseException], ...]] = {
     "claim": (lambda: DatabaseUnavailable("gone"), lambda: PositionMoved("moved"), Killed),
     "release": (lambda: DatabaseUnavailable("gone"), Killed),
     "unpublished": (lambda: DatabaseUnavailable("gone"), Killed),
-    "begin": (lambda: DatabaseUnavailable("gone"), lambda: PositionMoved("moved"), Killed),
+    "note_attempt": (lambda: DatabaseUnavailable("gone"), lambda: PositionMoved("moved"), Killed),
+    "lock": (lambda: DatabaseUnavailable("gone"), lambda: PositionMoved("moved"), Killed),
+    "read": (lambda: DatabaseUnavailable("gone"), Killed),
+    "write": (lambda: DatabaseUnavailable("gone"), Killed),
     "commit": (lambda: DatabaseUnavailable("gone"), Killed),
     "topic_id": (lambda: KafkaUnavailable("gone"), Killed),
     "go_on": (lambda: KafkaUnavailable("gone"), Killed),
     "standings": (lambda: KafkaUnavailable("gone"), Killed),
     "replace": (lambda: KafkaUnavailable("gone"), Killed),
     "fence": (lambda: KafkaUnavailable("gone"), Killed),
+    "membership": (lambda: KafkaUnavailable("gone"), Killed),
+    "send": (lambda: PublicationUnknown("unknown"), Killed),
+    "send_offsets": (lambda: PublicationUnknown("unknown"), Killed),
     "publish": (lambda: PublicationUnknown("unknown"), Killed),
 }
-NEVER_HAPPENED = {"begin"}
-"""By the port's word, a `begin` that fails has been rolled back."""
 
 
 class Chaos:
@@ -63,7 +67,7 @@ class Chaos:
         self._calm()
         self.world.drain()
 
-    def _arrivals(self, of: FakeKafka) -> Iterator[Record]:
+    def _arrivals(self, of: SimKafka) -> Iterator[Record]:
         waiting = {number: list(records) for number, records in of.records.items()}
         while remaining := [number for number, records in waiting.items() if records]:
             yield waiting[self.random.choice(remaining)].pop(0)
@@ -86,9 +90,8 @@ class Chaos:
 
     def _fail(self, member: Member) -> None:
         call = self.random.choice(list(FAILURES))
-        happened = call not in NEVER_HAPPENED and self.random.random() < 0.5
+        happened = self.random.random() < 0.5
         member.faults.plan(call, self.random.choice(FAILURES[call])(), happened=happened)
-        member.publisher.lingers = self.random.random() < 0.5
 
     def _move(self, member: Member) -> None:
         self.kafka.give(self.random.randrange(PARTITIONS), member.consumer)
@@ -100,7 +103,7 @@ class Chaos:
     def _finish_late(self, _: Member) -> None:
         """Have a commit arrive that its producer has given up."""
         for transactional_id, transaction in list(self.kafka.open.items()):
-            if transaction.ending:
+            if transaction.is_ending:
                 self.kafka.commit(transactional_id)
 
     def _calm(self) -> None:

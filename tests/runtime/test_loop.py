@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.runtime.fakes import FakeKafka, Killed
 from tests.runtime.world import LIMITS, TOPICS, Member, World, append, kafka_with_orders
+from tests.simulation.servers import Killed, SimKafka
 from tests.workload import Order
 from worker.core import step
 from worker.core.outcomes import Outcome
@@ -23,6 +23,7 @@ from worker.ports import (
 )
 from worker.runtime import batch
 from worker.runtime.batch import Limits
+from worker.runtime.intake import Batch
 from worker.runtime.loop import LoopConfig
 from worker.runtime.partitions import Partition, State
 from worker.runtime.taking import DOUBTS_MAX
@@ -40,7 +41,7 @@ def taken(world: World) -> Member:
     """Start a worker alone and have it take everything, without reading yet."""
     member = world.start_alone()
     world.turn(member)
-    assert {one.state for one in member.worker._partitions} == {State.RUNNING}
+    assert {one.state for one in member.worker._partitions} == {State.SETTLED}
     return member
 
 
@@ -65,6 +66,8 @@ class TestBatches:
         member = taken(world)
         world.turn(member)
         assert world.is_done
+        assert partition_of(member).state is State.PUBLISHING
+        world.turn(member)
         assert partition_of(member).published_offset == 1
 
     def test_the_position_says_what_was_published_before(self) -> None:
@@ -135,11 +138,11 @@ class TestBatches:
         world = World(kafka_with_orders(6, partitions=2), LoopConfig(batch_records_max=20, batch_bytes_max=1))
         first = taken(world)
         turns(world, first, 2)
-        assert {record.partition for record in first.worker._held} == {0, 1}
+        assert {record.partition for record in first.worker._intake._held} == {0, 1}
         second = world.start()
         world.kafka.give(1, second.consumer)
         turns(world, first, 1)
-        assert {record.partition for record in first.worker._held} == {0}
+        assert {record.partition for record in first.worker._intake._held} == {0}
         world.drain()
         world.check()
 
@@ -157,8 +160,8 @@ def recorded_batches(monkeypatch: pytest.MonkeyPatch) -> list[list[Record]]:
     run = batch.Run.run
 
     def noted(self: batch.Run, decoded: Sequence[batch.Decoded]) -> None:
-        batches.append([one.record for one in decoded])
         run(self, decoded)
+        batches.append(self.applied)
 
     monkeypatch.setattr(batch.Run, "run", noted)
     return batches
@@ -171,7 +174,7 @@ class TestPublication:
         world = World(kafka_with_orders(3))
         member = taken(world)
         member.faults.plan("publish", *[UNKNOWN] * failures, happened=happened)
-        world.turn(member)
+        turns(world, member, 2)
         assert partition_of(member).state is State.TAKING
         assert not member.consumer.reading
         assert bool(world.kafka.visible) is happened
@@ -182,7 +185,6 @@ class TestPublication:
     def test_a_commit_that_comes_late_is_ended_before_the_offset_is_read(self) -> None:
         world = World(kafka_with_orders(3))
         member = taken(world)
-        member.publisher.lingers = True
         member.faults.plan("publish", UNKNOWN)
         world.turn(member)
         world.kafka.commit(member.claim.transactional_id)
@@ -194,7 +196,7 @@ class TestPublication:
         member = taken(world)
         member.faults.plan("publish", UNKNOWN)
         member.faults.plan("replace", KAFKA_GONE)
-        world.turn(member)
+        turns(world, member, 2)
         assert {one.state for one in member.worker._partitions} == {State.TAKING}
         world.drain()
         world.check()
@@ -207,7 +209,7 @@ class TestPublication:
         assert (len(world.tables.journal), world.kafka.visible) == (7, [])
         assert world.kafka.is_pending(0)
         second = world.start_alone()
-        world.turn(second)
+        turns(world, second, 2)
         assert len(world.kafka.visible) == 7
         assert second.faults.calls.count("fence") == 1
         world.drain()
@@ -260,7 +262,7 @@ class TestPublication:
         world.kafka.committed.update(committed)
         world.clock.advance(60.0)
         turns(world, second, 5)
-        assert {one.state for one in second.worker._partitions} == {State.RUNNING}
+        assert {one.state for one in second.worker._partitions} == {State.SETTLED}
         world.check()
 
     def test_committed_offsets_that_are_gone_for_good_cost_many_partitions_no_more_tries_than_one(self) -> None:
@@ -275,16 +277,16 @@ class TestPublication:
         while not second.worker._partitions or {one.state for one in second.worker._partitions} == {State.TAKING}:
             world.turn(second)
         assert second.faults.calls.count("standings") == DOUBTS_MAX + 1
-        assert {one.state for one in second.worker._partitions} == {State.RUNNING}
+        assert {one.state for one in second.worker._partitions} == {State.SETTLED}
 
 
 class TestDatabase:
-    @pytest.mark.parametrize("call", ["positions", "insert_positions", "begin", "commit"])
+    @pytest.mark.parametrize("call", ["positions", "insert_positions", "lock", "commit"])
     @pytest.mark.parametrize("happened", [True, False])
     def test_unavailable(self, call: str, happened: bool) -> None:
         world = World(kafka_with_orders(3))
         member = world.start_alone()
-        member.faults.plan(call, DATABASE_GONE, happened=happened and call != "begin")
+        member.faults.plan(call, DATABASE_GONE, happened=happened and call != "lock")
         world.drain()
         world.check()
         assert not member.faults.pending
@@ -330,10 +332,10 @@ class TestDatabase:
         turns(world, first, 1)
         world.kafka.expel(first.consumer)
         second = world.start_alone()
-        turns(world, second, 1)
+        turns(world, second, 2)
         before = dict(world.tables.positions)
         # The zombie had records in hand: it must not touch what is another's.
-        first.worker._apply_and_publish(world.kafka.records[0][4:5])
+        first.worker._work(Batch(world.kafka.records[0][4:5]))
         assert world.tables.positions == before
         assert partition_of(first).state is State.TAKING
         turns(world, first, 3)
@@ -345,12 +347,12 @@ class TestDatabase:
     def test_a_moved_position_holds_its_own_partition_only(self) -> None:
         world = World(kafka_with_orders(2, partitions=2, steps=1))
         member = taken(world)
-        member.faults.plan("begin", PositionMoved("moved"))
+        member.faults.plan("lock", PositionMoved("moved"))
         for partition in (0, 1):
             world.kafka.records[partition][1:] = []
         world.kafka.records[1] = []
         world.turn(member)
-        assert [partition_of(member, number).state for number in (0, 1)] == [State.TAKING, State.RUNNING]
+        assert [partition_of(member, number).state for number in (0, 1)] == [State.TAKING, State.SETTLED]
 
     def test_a_revision_mismatch_stops_the_worker_and_applies_nothing(self) -> None:
         world = World(kafka_with_orders(3))
@@ -363,36 +365,42 @@ class TestDatabase:
 
 
 class TestRebalances:
-    def arrange_running(self, world: World, member: Member) -> None:
+    def arrange_settled(self, world: World, member: Member) -> None:
         turns(world, member, 1)
+        member.worker._settle()
 
-    def arrange_applied(self, world: World, member: Member) -> None:
-        # Seen from outside only if something breaks between the two commits.
-        member.faults.plan("publish", RuntimeError("broken"))
-        with pytest.raises(RuntimeError):
-            member.worker.turn()
-        world.kafka.init_transactions(member.claim.transactional_id)
+    def arrange_publishing(self, world: World, member: Member) -> None:
+        member.background.stuck = True
+        turns(world, member, 1)
 
     def arrange_taking(self, world: World, member: Member) -> None:
         member.faults.plan("publish", UNKNOWN)
-        turns(world, member, 1)
+        turns(world, member, 2)
 
     def arrange_refused(self, world: World, member: Member) -> None:
         world.kafka.expire(0, 99)
         turns(world, member, 3)
 
+    def arrange_waiting(self, world: World, member: Member) -> None:
+        member.worker._hold([partition_of(member)], 1e9)
+
     @pytest.mark.parametrize(
-        ("state", "arrange"),
+        ("state", "arrange", "released_at"),
         [
-            (State.RUNNING, arrange_running),
-            (State.APPLIED, arrange_applied),
-            (State.TAKING, arrange_taking),
-            (State.REFUSED, arrange_refused),
+            (State.SETTLED, arrange_settled, 7),
+            (State.PUBLISHING, arrange_publishing, None),
+            (State.TAKING, arrange_taking, None),
+            (State.REFUSED, arrange_refused, 0),
+            (State.WAITING, arrange_waiting, 0),
         ],
     )
     @pytest.mark.parametrize("way", ["revoked", "lost"])
-    def test_only_a_running_partition_that_is_revoked_is_released(
-        self, state: State, arrange: Callable[["TestRebalances", World, Member], None], way: str
+    def test_only_what_is_settled_and_revoked_is_released(
+        self,
+        state: State,
+        arrange: Callable[["TestRebalances", World, Member], None],
+        released_at: int | None,
+        way: str,
     ) -> None:
         world = World(kafka_with_orders(3))
         member = taken(world)
@@ -402,14 +410,25 @@ class TestRebalances:
             world.kafka.give(0, None)
         else:
             world.kafka.expel(member.consumer)
-        member.worker._polled(1, 0.0)
+        member.worker._poll()
         assert len(member.worker._partitions) == 0
         row = world.tables.positions[0]
-        if (state, way) == (State.RUNNING, "revoked"):
-            assert (row.owner, row.next_offset, row.published_offset) == (None, 7, 7)
-        else:
+        if way == "lost" or released_at is None:
             assert row.owner == member.claim.owner
             assert row.published_offset == 0
+        else:
+            assert row.owner is None
+            assert row.published_offset == released_at
+
+    def test_a_revoke_waits_for_the_publication_under_way(self) -> None:
+        world = World(kafka_with_orders(3))
+        member = taken(world)
+        member.background.held = True
+        turns(world, member, 1)
+        assert partition_of(member).state is State.PUBLISHING
+        member.worker.revoked([0])
+        row = world.tables.positions[0]
+        assert (row.owner, row.next_offset, row.published_offset) == (None, 7, 7)
 
     @pytest.mark.parametrize("way", ["revoked", "lost"])
     def test_a_partition_that_comes_back_goes_on(self, way: str) -> None:
@@ -454,12 +473,12 @@ class TestRebalances:
         member.faults.plan("positions", *[DATABASE_GONE] * 6)
         turns(world, member, 100)
         assert not member.faults.pending
-        member.faults.plan("begin", DATABASE_GONE)
+        member.faults.plan("lock", DATABASE_GONE)
         append(world.kafka, 0, None, b"x", ())
         turns(world, member, 1)
         world.kafka.give(1, member.consumer)
         turns(world, member, 1)
-        assert partition_of(member, 1).state is State.RUNNING
+        assert partition_of(member, 1).state is State.SETTLED
 
 
 class TestRefusals:
@@ -476,7 +495,7 @@ class TestRefusals:
         assert world.tables.positions[0].next_offset < 99
 
     def test_a_refused_partition_is_not_asked_about_again(self) -> None:
-        world = World(FakeKafka(2))
+        world = World(SimKafka(2))
         world.kafka.committed[0] = 5
         member = world.start_alone()
         turns(world, member, 1)
@@ -491,7 +510,7 @@ class TestRefusals:
         world.kill(first)
         world.kafka.topic_id = "topic-2"
         second = world.start_alone()
-        turns(world, second, 1)
+        turns(world, second, 2)
         assert partition_of(second).state is State.REFUSED
         assert world.tables.journal == {}
 
@@ -507,7 +526,7 @@ class TestRefusals:
 
 
 class TestBackOff:
-    CONFIG = LoopConfig(retry_first_seconds=1.0, retry_max_seconds=10.0, poll_wait_seconds=0.25)
+    CONFIG = LoopConfig(retry_first_seconds=1.0, retry_most_seconds=10.0, poll_wait_seconds=0.25)
 
     def attempts(self, world: World, member: Member, call: str, count: int) -> list[float]:
         """Turn until a call was made so often; give the seconds between the calls."""
@@ -530,19 +549,19 @@ class TestBackOff:
     def test_grows_too_when_taking_works_and_batches_do_not(self) -> None:
         world = World(kafka_with_orders(2), self.CONFIG)
         member = taken(world)
-        member.faults.plan("begin", *[DATABASE_GONE] * 30)
-        waits = self.attempts(world, member, "begin", 7)
+        member.faults.plan("lock", *[DATABASE_GONE] * 30)
+        waits = self.attempts(world, member, "lock", 7)
         assert waits == sorted(waits)
         assert waits[-1] >= 10
 
     def test_begins_anew_after_a_batch_went_through(self) -> None:
         world = World(kafka_with_orders(2), self.CONFIG)
         member = taken(world)
-        member.faults.plan("begin", *[DATABASE_GONE] * 6)
+        member.faults.plan("lock", *[DATABASE_GONE] * 6)
         world.drain()
         append(world.kafka, 0, None, b"x", ())
-        member.faults.plan("begin", DATABASE_GONE)
-        assert self.attempts(world, member, "begin", 2) < [2.0]
+        member.faults.plan("lock", DATABASE_GONE)
+        assert self.attempts(world, member, "lock", 2) < [2.0]
 
     def test_kafka_that_is_gone_is_polled_again(self) -> None:
         world = World(kafka_with_orders(2))
@@ -572,7 +591,7 @@ class TestStarting:
         assert member.database.closed
         assert world.kafka.owners == {}
 
-    @pytest.mark.parametrize("call", ["poll", "begin", "commit", "publish"])
+    @pytest.mark.parametrize("call", ["poll", "lock", "commit", "publish"])
     def test_what_can_not_be_gone_on_with_releases_nothing(self, call: str) -> None:
         world = World(kafka_with_orders(2))
         member = taken(world)
@@ -588,7 +607,7 @@ class TestStarting:
     def test_housekeeping_comes_at_the_start_and_once_in_a_while(self) -> None:
         calls: list[float] = []
         config = LoopConfig(housekeeping_seconds=60.0, poll_wait_seconds=10.0)
-        world = World(FakeKafka(1), config)
+        world = World(SimKafka(1), config)
         world.housekeep = lambda: calls.append(world.clock.seconds)
         turns(world, world.start_alone(), 20)
         assert calls == [0.0, 60.0, 120.0, 180.0]
@@ -615,7 +634,7 @@ class TestFaultsWithin:
         monkeypatch.setattr(batch.Run, "run", broken)
         with pytest.raises(RuntimeError, match="of ours"):
             member.worker.turn()
-        assert member.database._begun is None
+        assert not member.database.in_transaction
         assert world.tables.journal == {}
 
     @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 
-from worker.runtime.partitions import TRANSITIONS, InvalidTransition, Partition, Partitions, State, Turn
+from worker.runtime.lifecycles import InvalidTransition
+from worker.runtime.partitions import TRANSITIONS, Partition, Partitions, State, Turn
 
 
 @pytest.mark.parametrize(("state", "turn"), list(product(State, Turn)))
@@ -36,5 +37,5 @@ def test_an_assigned_partition_begins_to_be_taken() -> None:
 def test_removing_gives_what_was_known() -> None:
     partitions = Partitions()
     partitions.assign([1])
-    assert [one.number for one in partitions.remove([1, 9])] == [1]
+    assert [one.number for one in partitions.remove([1, 9], Turn.LOST)] == [1]
     assert partitions.get(1) is None

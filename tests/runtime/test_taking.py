@@ -3,14 +3,14 @@
 import pytest
 
 from worker.ports import Position, Standing
-from worker.runtime.taking import Decision, GoOn, RefusalReason, Refused, Republish, decide, decide_beginning
+from worker.runtime.taking import Decision, GoOn, RefusalReason, Refused, Republish, RunAgain, decide
 
 TOPIC = "topic-id"
 
 
 def decided(next_offset: int, published_offset: int, committed: int | None, first_offset: int = 0) -> Decision:
     row = Position(0, TOPIC, next_offset, published_offset, "owner", "transactional-id")
-    return decide(row, Standing(committed, first_offset, TOPIC))
+    return decide(0, row, Standing(committed, first_offset, TOPIC))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ def decided(next_offset: int, published_offset: int, committed: int | None, firs
         pytest.param(50, 40, 40, Republish(40, 50, loud=False), id="the same, W up to date"),
         pytest.param(50, 40, 30, Republish(40, 50, loud=True), id="offsets were reset below W"),
         pytest.param(50, 40, None, Republish(40, 50, loud=True), id="offsets expired after an unclean end"),
+        pytest.param(50, 50, 51, RunAgain(50, 51), id="the database was restored"),
+        pytest.param(50, 40, 90, RunAgain(50, 90), id="a failover lost commits"),
         pytest.param(10, 0, None, Republish(0, 10, loud=True), id="killed before the first Kafka commit"),
     ],
 )
@@ -34,7 +36,6 @@ def test_goes_on(next_offset: int, published_offset: int, committed: int | None,
 @pytest.mark.parametrize(
     ("next_offset", "committed", "first_offset", "reason"),
     [
-        pytest.param(50, 51, 0, RefusalReason.DATABASE_BEHIND, id="the database was restored"),
         pytest.param(50, 50, 51, RefusalReason.RECORDS_EXPIRED, id="records were deleted before they were read"),
     ],
 )
@@ -47,16 +48,16 @@ def test_refuses(next_offset: int, committed: int, first_offset: int, reason: Re
 
 def test_refuses_a_topic_made_anew() -> None:
     row = Position(0, "another", 50, 50, None, None)
-    refused = decide(row, Standing(50, 0, TOPIC))
+    refused = decide(0, row, Standing(50, 0, TOPIC))
     assert isinstance(refused, Refused)
     assert refused.reason is RefusalReason.TOPIC_REPLACED
 
 
 def test_begins_a_new_partition_at_its_first_offset() -> None:
-    assert decide_beginning(0, Standing(None, 7, TOPIC)) == GoOn(7)
+    assert decide(0, None, Standing(None, 7, TOPIC)) == GoOn(7)
 
 
 def test_refuses_to_begin_where_the_group_has_been() -> None:
-    refused = decide_beginning(0, Standing(7, 0, TOPIC))
+    refused = decide(0, None, Standing(7, 0, TOPIC))
     assert isinstance(refused, Refused)
     assert refused.reason is RefusalReason.DATABASE_EMPTY

@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from machines.order import machine as order_machine
-from tests.runtime.fakes import (
+from tests.simulation.servers import (
+    FakeBackground,
     FakeClock,
-    FakeConsumer,
-    FakeDatabase,
-    FakeKafka,
-    FakePublisher,
-    FakeTables,
     Faults,
     Killed,
+    SimConsumer,
+    SimDatabase,
+    SimKafka,
+    SimPostgres,
+    SimPublisher,
 )
 from tests.workload import Order
 from worker.core.engine.sismic_engine import SismicEngine
@@ -37,9 +38,10 @@ class Member:
     """One worker process and its connections."""
 
     worker: Worker
-    database: FakeDatabase
-    consumer: FakeConsumer
-    publisher: FakePublisher
+    database: SimDatabase
+    consumer: SimConsumer
+    publisher: SimPublisher
+    background: FakeBackground
     claim: Claim
     faults: Faults
 
@@ -48,11 +50,11 @@ class Member:
 class World:
     """Servers and workers."""
 
-    kafka: FakeKafka
+    kafka: SimKafka
     config: LoopConfig = field(default_factory=lambda: LoopConfig(batch_records_max=7))
     housekeep: Callable[[], None] = lambda: None
     limits: Limits = LIMITS
-    tables: FakeTables = field(default_factory=FakeTables)
+    tables: SimPostgres = field(default_factory=SimPostgres)
     clock: FakeClock = field(default_factory=FakeClock)
     members: list[Member] = field(default_factory=list)
     made: int = 0
@@ -60,25 +62,28 @@ class World:
     def start(self) -> Member:
         """Start a worker."""
         self.made += 1
-        faults = Faults()
+        faults = Faults(self.clock.advance)
         claim = Claim(f"owner-{self.made}", f"transactional-{self.made}")
-        consumer = FakeConsumer(self.kafka, self.clock, faults)
-        database = FakeDatabase(self.tables, faults)
-        publisher = FakePublisher(self.kafka, claim.transactional_id, consumer, faults)
+        consumer = SimConsumer(self.kafka, faults)
+        database = SimDatabase(self.tables, claim.owner, faults)
+        publisher = SimPublisher(self.kafka, claim.transactional_id, faults)
+        background = FakeBackground(self.clock.advance)
         parts = Parts(
             host=HOST,
             router=ROUTER,
             limits=self.limits,
             look=lambda: self.limits.record_bytes_max,
+            positions=database,
             database=database,
             publisher=publisher,
             consumer=consumer,
+            background=background,
             clock=self.clock,
             claim=claim,
             housekeep=self.housekeep,
             config=self.config,
         )
-        member = Member(Worker(parts), database, consumer, publisher, claim, faults)
+        member = Member(Worker(parts), database, consumer, publisher, background, claim, faults)
         self.members.append(member)
         return member
 
@@ -118,7 +123,7 @@ class World:
 
     def check(self) -> None:
         """Hold everything against a run in which nothing failed."""
-        quiet = World(FakeKafka(self.kafka.partitions))
+        quiet = World(SimKafka(self.kafka.partitions))
         quiet.kafka.records = {number: list(records) for number, records in self.kafka.records.items()}
         quiet.start_alone()
         quiet.drain()
@@ -149,9 +154,9 @@ def without_time(output: Output) -> Output:
     return Output(output.topic, output.key, output.value, headers)
 
 
-def kafka_with_orders(orders: int, partitions: int = 1, *, steps: int = 4, garbage: int = 0) -> FakeKafka:
+def kafka_with_orders(orders: int, partitions: int = 1, *, steps: int = 4, garbage: int = 0) -> SimKafka:
     """Give brokers whose input topic has orders from start to end, and records that are no events between them."""
-    kafka = FakeKafka(partitions)
+    kafka = SimKafka(partitions)
     for step in range(steps):
         for number in range(orders):
             encoded = Order(number).record(step)
@@ -162,7 +167,7 @@ def kafka_with_orders(orders: int, partitions: int = 1, *, steps: int = 4, garba
 
 
 def append(
-    kafka: FakeKafka,
+    kafka: SimKafka,
     partition: int,
     key: bytes | None,
     value: bytes | None,

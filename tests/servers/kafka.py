@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from worker.adapters.embedded.server import LOOPBACK, Server, ServerPlan, free_port, listens
 
@@ -40,6 +41,11 @@ STOP_GRACE_SECONDS = 15
 READ_TIMEOUT_SECONDS = 30
 ADMIN_TIMEOUT_SECONDS = 15
 RECORDS_PER_CALL = 1_000
+SYNC_POLL_SECONDS = 0.2
+REPLICAS_MAX = 3
+HEAP: Sequence[str] = ("-Xmx512m",)
+SMALL_HEAP: Sequence[str] = ("-Xmx384m", "-XX:+UseSerialGC")
+"""What several brokers on one small machine get each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class KafkaCluster:
     """A running cluster, ours or a given one; tests share it and use topics of their own."""
 
     bootstrap_servers: str
+    replicas: int = 1
 
     def make_topic(self, stem: str, partitions: int = 4) -> str:
         """Create a topic with a unique name that begins with the stem."""
@@ -55,7 +62,7 @@ class KafkaCluster:
         return name
 
     def create_topics(self, names: Sequence[str], partitions: int = 4) -> None:
-        topics = [NewTopic(name, partitions, 1) for name in names]
+        topics = [NewTopic(name, partitions, self.replicas) for name in names]
         admin = self.admin()  # Held on to: without a client its requests are off.
         for created in admin.create_topics(topics, operation_timeout=ADMIN_TIMEOUT_SECONDS).values():
             created.result(ADMIN_TIMEOUT_SECONDS)
@@ -64,6 +71,12 @@ class KafkaCluster:
         admin = self.admin()
         for deleted in admin.delete_topics(list(names), operation_timeout=ADMIN_TIMEOUT_SECONDS).values():
             deleted.result(ADMIN_TIMEOUT_SECONDS)
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Give a topic more partitions, so many in all."""
+        admin = self.admin()
+        for added in admin.create_partitions([NewPartitions(topic, total)]).values():
+            added.result(ADMIN_TIMEOUT_SECONDS)
 
     def set_topic(self, topic: str, name: str, value: str) -> None:
         """Change one property of a topic."""
@@ -128,12 +141,34 @@ def _read_to_end(consumer: Consumer, partitions: int) -> list[Message]:
     return records
 
 
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """What the brokers of one cluster know of each other: the ports of their controllers, by node."""
+
+    cluster_id: str
+    controllers: Mapping[int, int]
+
+    @property
+    def voters(self) -> str:
+        return ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in self.controllers.items())
+
+    @property
+    def replicas(self) -> int:
+        """Say how often each record is kept."""
+        return min(len(self.controllers), REPLICAS_MAX)
+
+    @property
+    def in_sync_min(self) -> int:
+        """Say how many must have a record before it counts: one broker may be away."""
+        return max(self.replicas - 1, 1)
+
+
 @dataclass(slots=True)
 class KafkaServer:
     """One broker of our own, that can be killed and started again on the same data and ports.
 
-    `proxy_port` is what the broker tells clients of its second listener, `proxied_port`: put a `TcpProxy` between
-    the two, and clients that know the proxy's port go through it for good.
+    Without a `quorum` it is a cluster of one. `proxy_port` is what the broker tells clients of its second listener,
+    `proxied_port`: put a `TcpProxy` between the two, and clients that know the proxy's port go through it for good.
     """
 
     folder: Path
@@ -141,9 +176,15 @@ class KafkaServer:
     controller_port: int = field(default_factory=free_port)
     proxied_port: int = field(default_factory=free_port)
     proxy_port: int = field(default_factory=free_port)
+    node: int = 1
+    quorum: Quorum | None = None
+    java_options: Sequence[str] = HEAP
+    properties: Mapping[str, str] = field(default_factory=dict)
     _server: Server = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.quorum is None:
+            self.quorum = Quorum(str(uuid.uuid4()), {self.node: self.controller_port})
         self._server = Server(self._plan(), self.folder, remove_folder=False)
 
     @property
@@ -180,16 +221,17 @@ class KafkaServer:
     def _plan(self) -> ServerPlan:
         return ServerPlan(
             name="kafka",
-            command=_java("kafka.Kafka", str(self._properties)),
+            command=_java(self.java_options, "kafka.Kafka", str(self._properties)),
             environment=_environment(),
             grace_seconds=STOP_GRACE_SECONDS,
             start_timeout_seconds=START_TIMEOUT_SECONDS,
         )
 
     def _format(self) -> None:
+        assert self.quorum is not None
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
-        cluster_id = str(uuid.uuid4())
-        command = _java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties))
+        arguments = ("format", "-t", self.quorum.cluster_id, "-c", str(self._properties))
+        command = _java(HEAP, "kafka.tools.StorageTool", *arguments)
         try:
             _run(command, FORMAT_TIMEOUT_SECONDS)
         except BaseException:
@@ -197,10 +239,11 @@ class KafkaServer:
             raise
 
     def _settings(self) -> dict[str, str | int]:
+        assert self.quorum is not None
         return {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
+            "node.id": self.node,
+            "controller.quorum.voters": self.quorum.voters,
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "DIRECT",
             "listeners": ",".join(
@@ -218,14 +261,91 @@ class KafkaServer:
             "broker.session.timeout.ms": 3000,
             "auto.create.topics.enable": "false",
             "num.partitions": 4,
+            "default.replication.factor": self.quorum.replicas,
+            "min.insync.replicas": self.quorum.in_sync_min,
             "offsets.topic.num.partitions": 4,
-            "offsets.topic.replication.factor": 1,
+            "offsets.topic.replication.factor": self.quorum.replicas,
             "transaction.state.log.num.partitions": 4,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.replication.factor": self.quorum.replicas,
+            "transaction.state.log.min.isr": self.quorum.in_sync_min,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
+            **self.properties,
         }
+
+
+@dataclass(slots=True)
+class KafkaBrokers:
+    """Brokers that are one cluster, each record on three of them; each can be killed and started again alone.
+
+    A record counts when two have it, so with three brokers one may be away.
+    """
+
+    folder: Path
+    count: int = REPLICAS_MAX
+    servers: list[KafkaServer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        quorum = Quorum(str(uuid.uuid4()), {node: free_port() for node in range(1, self.count + 1)})
+        self.servers = [
+            KafkaServer(
+                self.folder / f"broker-{node}",
+                controller_port=port,
+                node=node,
+                quorum=quorum,
+                java_options=HEAP if self.count == 1 else SMALL_HEAP,
+            )
+            for node, port in quorum.controllers.items()
+        ]
+
+    @property
+    def cluster(self) -> KafkaCluster:
+        return self._cluster([server.port for server in self.servers])
+
+    @property
+    def proxied_cluster(self) -> KafkaCluster:
+        return self._cluster([server.proxy_port for server in self.servers])
+
+    def start(self) -> None:
+        """Start all, at once since none can serve before most are there, and block until each has everything."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        with ThreadPoolExecutor(self.count) as pool:
+            list(pool.map(KafkaServer.stop, self.servers))
+
+    def wait_until_in_sync(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+        """Block until every broker has every record that it keeps. Raises: TimeoutError."""
+        deadline = time.monotonic() + timeout_seconds
+        admin = self.cluster.admin()
+        while not self._is_in_sync(admin):
+            if time.monotonic() > deadline:
+                message = f"the brokers were not in sync within {timeout_seconds:g} s"
+                raise TimeoutError(message)
+            time.sleep(SYNC_POLL_SECONDS)
+
+    def _start(self) -> None:
+        for server in self.servers:
+            server.folder.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(self.count) as pool:
+            list(pool.map(KafkaServer.start, self.servers))
+        self.wait_until_in_sync()
+
+    def _is_in_sync(self, admin: AdminClient) -> bool:
+        try:
+            found = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+        except KafkaException:
+            return False
+        partitions = [one for topic in found.topics.values() for one in topic.partitions.values()]
+        replicated = all(one.error is None and set(one.isrs) == set(one.replicas) for one in partitions)
+        return len(found.brokers) == self.count and replicated
+
+    def _cluster(self, ports: Sequence[int]) -> KafkaCluster:
+        return KafkaCluster(",".join(f"{LOOPBACK}:{port}" for port in ports), min(self.count, REPLICAS_MAX))
 
 
 def kafka_version() -> str:
@@ -261,8 +381,8 @@ def kafka_can_run() -> bool:
     return shutil.which("java") is not None and (jars_folder().is_dir() or shutil.which("mvn") is not None)
 
 
-def _java(*arguments: str) -> list[str]:
-    options = ["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+def _java(java_options: Sequence[str], *arguments: str) -> list[str]:
+    options = [*java_options, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     return ["java", *options, "-cp", f"{jars_folder()}/*", *arguments]
 
 

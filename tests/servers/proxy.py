@@ -1,7 +1,8 @@
-"""A TCP proxy on loopback that can cut and stall what goes through it."""
+"""A TCP proxy on loopback that can cut, stall and slow down what goes through it."""
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,6 +15,21 @@ JOIN_TIMEOUT_SECONDS = 5
 TIMEOUT_SECONDS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a connection is: what each chunk waits, and how many bytes a second go through, either way."""
+
+    delay_seconds: float = 0.0
+    bytes_per_second: float | None = None
+
+    def seconds(self, size: int) -> float:
+        """Say how long so many bytes are held up."""
+        return self.delay_seconds + (size / self.bytes_per_second if self.bytes_per_second else 0.0)
+
+
+FULL_PACE = Pace()
+
+
 @dataclass(slots=True)
 class TcpProxy:
     """Forward connections to a loopback port until told otherwise; `port` 0 takes any free one."""
@@ -24,6 +40,7 @@ class TcpProxy:
     _flowing: threading.Event = field(default_factory=threading.Event, init=False)
     _open: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _pace: Pace = field(default=FULL_PACE, init=False)
     _sockets: set[socket.socket] = field(default_factory=set, init=False)
     _threads: list[threading.Thread] = field(default_factory=list, init=False)
 
@@ -60,7 +77,12 @@ class TcpProxy:
         """Forward nothing, and keep every connection, until `restore`: a network that swallows packets."""
         self._flowing.clear()
 
+    def slow(self, pace: Pace) -> None:
+        """Hold up what goes through, of old and of new connections, until `restore`."""
+        self._pace = pace
+
     def restore(self) -> None:
+        self._pace = FULL_PACE
         self._open.set()
         self._flowing.set()
 
@@ -89,13 +111,17 @@ class TcpProxy:
         with suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
                 self._flowing.wait()
+                if held_up := self._pace.seconds(len(chunk)):
+                    time.sleep(held_up)
                 target.sendall(chunk)
         _close(source)
         _close(target)
+        with self._lock:
+            self._sockets -= {source, target}
 
     def _run(self, target: object, *arguments: socket.socket) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
         thread.start()
 
 

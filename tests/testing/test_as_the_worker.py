@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machines.order import machine as order
+from tests.simulation.servers import FakeClock
 from tests.testing.parcels import LABEL, label, parcel
 from worker import Event, Registry, SismicEngine
 from worker.core.codec import decode_record, encode_record
@@ -16,8 +17,7 @@ from worker.core.records import Record
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
 from worker.core.subjects import root_subject
-from worker.ports import Found
-from worker.runtime.batch import Limits, Run, decode
+from worker.runtime.batch import Found, Limits, Run, Setting, decode
 from worker.runtime.stages import Stages
 from worker.testing import LocalBroker
 
@@ -43,13 +43,12 @@ class Worker:
         domains = {domain for machine in MACHINES for domain in machine.domains}
         topics = [TOPICS.input, TOPICS.dead_letters, *map(TOPICS.domain, domains)]
         self.clock = clock
+        router = Router(TOPICS, registry, "group", "1")
         self.run = Run(
-            Host(registry),
-            Router(TOPICS, registry, "group", "1"),
+            Setting(Host(registry), router, FakeClock(clock), Stages(), bytes_max=10**9),
             Limits(dict.fromkeys(topics, 1_000_000)),
-            clock,
-            Found({}, []),
-            Stages(),
+            Found([], {}),
+            waits=lambda *_: False,
         )
         self.told: list[Told] = []
         self.emitted: list[tuple[str, Event]] = []
@@ -64,7 +63,7 @@ class Worker:
         before = len(self.run.outputs())
         record = Record(0, len(self.told), self.clock, encoded.key, encoded.value, encoded.headers)
         self.run.run([decode(record)])
-        row = self.run.writes({}, {}).journal[-1]
+        row = self.run.writes({0: 0}).journal[-1]
         self.told.append((event.id, row.outcome, row.reason))
         returning = []
         for output in self.run.outputs()[before:]:
@@ -142,7 +141,7 @@ def test_whatever_comes_the_broker_does_as_the_worker_does(data: st.DataObject) 
     assert [letter.reason.value for letter in broker.dead_letters] == [
         reason for _, outcome, reason in taken if outcome == "dead_lettered"
     ]
-    for _, instance in worker.run.writes({}, {}).created:
+    for _, instance in worker.run.writes({0: 0}).created:
         assert broker.instance(instance.subject) == instance
 
 

@@ -23,7 +23,49 @@ machines_app = typer.Typer(
 )
 app.add_typer(machines_app, name="machines")
 
+dead_letters_app = typer.Typer(
+    help="Look at the dead letters, and redrive them: what could not be processed, and why.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(dead_letters_app, name="dead-letters")
+
+partitions_app = typer.Typer(
+    help="See how the input topic's partitions stand, and go on from where a worker refuses one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(partitions_app, name="partitions")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Reasons = Annotated[
+    list[str] | None,
+    typer.Option("--reason", metavar="R", help="Only of this reason. May be repeated.", show_default=False),
+]
+OfSubject = Annotated[
+    str | None,
+    typer.Option(
+        "--subject",
+        metavar="S",
+        help="Only of this instance: its subject, or the beginning of its execution's id.",
+        show_default=False,
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="Only what failed since: 2026-11-24T13:00 (UTC), or 2h ago.", show_default=False),
+]
+Until = Annotated[str | None, typer.Option(metavar="T", help="Only what failed before this time.", show_default=False)]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="TOPIC[-PARTITION]",
+        help="Only what came from there, or was to go there. May be repeated.",
+        show_default=False,
+    ),
+]
 
 
 def _examples(*lines: str) -> str:
@@ -234,3 +276,133 @@ def graph_machine(
     from worker.cli.graphing import draw_machine
 
     draw_machine(name, graph_format, output)
+
+
+@dead_letters_app.command(
+    "list",
+    epilog=_examples("worker dead-letters list", "worker dead-letters list --reason NO_INSTANCE --since 2h --json"),
+)
+@reports_faults
+def list_dead_letters(  # noqa: PLR0913  # A command has as many arguments as it has options.
+    *,
+    reason: Reasons = None,
+    subject: OfSubject = None,
+    since: Since = None,
+    until: Until = None,
+    source: Sources = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="The newest N.")] = 100,
+    redriven_too: Annotated[bool, typer.Option("--all", help="Show those too that were redriven.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the dead letters, the newest last.
+
+    PLACE, as PARTITION:OFFSET in the topic of dead letters, is what `show` and `redrive` take. Needs no database.
+    """
+    from worker.cli import dead_letters
+
+    filters = dead_letters.Filters(reason or (), subject, since, until, source or ())
+    dead_letters.list_dead_letters(filters, limit, redriven_too=redriven_too, as_json=as_json)
+
+
+@dead_letters_app.command("show", epilog=_examples("worker dead-letters show 0:17"))
+@reports_faults
+def show_dead_letter(
+    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As the list shows it.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show all of one dead letter: why, what to do, headers and value. Needs no database."""
+    from worker.cli import dead_letters
+
+    dead_letters.show_dead_letter(place, as_json=as_json)
+
+
+@dead_letters_app.command(
+    "redrive",
+    epilog=_examples(
+        "worker dead-letters redrive --reason NO_INSTANCE --dry-run",
+        "worker dead-letters redrive --reason NO_INSTANCE --yes",
+        "worker dead-letters redrive 0:17 3:4",
+    ),
+)
+@reports_faults
+def redrive_dead_letters(  # noqa: PLR0913  # A command has as many arguments as it has options.
+    *,
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PARTITION:OFFSET]…", help="[default: all that the options let through]"),
+    ] = None,
+    reason: Reasons = None,
+    subject: OfSubject = None,
+    since: Since = None,
+    until: Until = None,
+    source: Sources = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="At most N, in order.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be redriven.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters back to where they came from, each exactly once.
+
+    May be ended and run again, or run twice at the same time: nothing is redriven twice. Exits with 1 if something
+    could not be redriven, after naming it.
+    """
+    from worker.cli.dead_letters import Filters
+    from worker.cli.redriving import Going, redrive_dead_letters
+
+    filters = Filters(reason or (), subject, since, until, source or (), places or ())
+    redrive_dead_letters(filters, Going(limit, dry_run, yes, as_json))
+
+
+@partitions_app.command("list", epilog=_examples("worker partitions list", "worker partitions list --json"))
+@reports_faults
+def list_partitions(*, as_json: AsJson = False) -> None:
+    """List the partitions: how far they are applied and published, whose they are, what a worker would do.
+
+    It changes nothing, and may be run beside workers.
+    """
+    from worker.cli import partitions
+
+    partitions.list_partitions(as_json=as_json)
+
+
+@partitions_app.command(
+    "begin",
+    epilog=_examples(
+        "worker partitions begin --partition 3 --at first",
+        "worker partitions begin --all --at committed --yes",
+    ),
+)
+@reports_faults
+def begin_partitions(
+    *,
+    at: Annotated[str, typer.Option(metavar="first|committed|OFFSET", help="Where they are to begin.")],
+    partition: Annotated[
+        list[int] | None, typer.Option(metavar="P", help="May be repeated.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All partitions of the input topic.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Have partitions begin elsewhere, for where a worker refuses them.
+
+    `first` is the oldest record that the topic still has, `committed` what the group has committed in Kafka. Says what
+    follows and asks. Stop all workers first. Exits with 2 if nothing was changed because something is in the way, and
+    with 1 if the answer is no.
+    """
+    from worker.cli import partitions
+
+    partitions.begin_partitions(partitions.Wanted(partition or (), every, at), yes=yes)
+
+
+@app.command(epilog=_examples("worker adopt"))
+@reports_faults
+def adopt(*, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
+    """Have the database serve the cluster, group and input topic that the settings name.
+
+    For a group that was renamed, or a cluster that was moved; the instances stay. Stop all workers first.
+    """
+    from worker.cli import partitions
+
+    partitions.adopt_database(yes=yes)

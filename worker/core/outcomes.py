@@ -20,6 +20,8 @@ class DeadLetterReason(StrEnum):
     NO_TOPIC = "NO_TOPIC"
     OUTPUT_REFUSED = "OUTPUT_REFUSED"
     STEP_FAULT = "STEP_FAULT"
+    STORAGE_REFUSED = "STORAGE_REFUSED"
+    CRASHED = "CRASHED"
 
 
 class IgnoredReason(StrEnum):

@@ -3,9 +3,11 @@
 Decoding needs nothing but the records; the steps need what the batch read under its locks. Neither does I/O.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from types import MappingProxyType
+from typing import Any, Final, assert_never
 
 import structlog
 
@@ -30,7 +32,7 @@ from worker.core.step import Host, StepRequest, failed_step, run_step
 from worker.core.subjects import SubjectContent, decode_subject
 from worker.core.texts import clean_text
 from worker.core.times import step_time
-from worker.ports import Found, JournalRow, Wanted, Writes
+from worker.ports import Clock, JournalRow, Seen, Wanted, Writes
 from worker.runtime.stages import Stages
 
 _LOG = structlog.get_logger("worker.batch")
@@ -58,9 +60,17 @@ class Broken:
 
 Decoded = Addressed | Broken
 
+Condemned = Mapping[tuple[int, int], DeadLettered]
+"""Records that become dead letters unseen, by partition and offset."""
 
-def decode(record: Record) -> Decoded:
-    """Decode a record as far as it goes."""
+NOBODY: Final[Condemned] = MappingProxyType({})
+
+
+def decode(record: Record, condemned: Condemned = NOBODY) -> Decoded:
+    """Decode a record as far as it goes. One that is condemned is not even looked at."""
+    verdict = condemned.get((record.partition, record.offset))
+    if verdict is not None:
+        return Broken(record, None, verdict)
     if record.fault is not None:
         outcome = DeadLettered(DeadLetterReason.INVALID_EVENT, InvalidEventError.__name__, record.fault)
         return Broken(record, None, outcome)
@@ -120,64 +130,122 @@ class Limits:
         return None
 
 
-@dataclass(slots=True)
-class Run:
-    """The steps of one batch, over what it read. `run` goes record by record, in partition and offset order."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all batches of a worker share. `step_seconds_max` bounds one step: beyond it the process ends."""
 
     host: Host
     router: Router
-    limits: Limits
-    clock_ms: int
-    found: Found
+    clock: Clock
     stages: Stages
+    bytes_max: int
+    step_seconds_max: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a batch read: the events that were consumed before, and instances by subject digest."""
+
+    seen: Sequence[Seen]
+    instances: Mapping[bytes, Instance]
+
+
+@dataclass(slots=True)
+class Run:
+    """The steps of one batch, over what it read. `run` goes record by record, in partition and offset order.
+
+    It stops where inputs and outputs pass the bytes of a batch, and leaves a partition at a record that `waits` for a
+    version of its machine: what was not applied is in `left`, and the waiting records in `waiting`, by partition.
+    """
+
+    setting: Setting
+    limits: Limits
+    found: Found
+    waits: Callable[[Record, str, str], bool]
+    left: list[Record] = field(default_factory=list)
+    waiting: dict[int, Record] = field(default_factory=dict)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    next_offsets: dict[int, int] = field(default_factory=dict)
     _instances: dict[bytes, Instance] = field(default_factory=dict)
     _seen: dict[tuple[bytes, str, str], bytes] = field(default_factory=dict)
     _journal: list[JournalRow] = field(default_factory=list)
+    _bytes: int = 0
+    _clock_ms: int = 0
 
     def __post_init__(self) -> None:
+        self._clock_ms = self.setting.clock.now_ms()
         self._instances.update(self.found.instances)
         self._seen.update({(one.subject_digest, one.source, one.id): one.content_digest for one in self.found.seen})
 
     def run(self, decoded: Sequence[Decoded]) -> None:
-        """Run all records of the batch."""
-        for one in decoded:
-            match one:
-                case Broken():
-                    self._dead_letter(one.record, one.outcome, self._identity(one))
-                case Addressed():
-                    self._step(one)
-                case _:
-                    assert_never(one)
+        """Run the records of the batch, as far as it goes."""
+        try:
+            for index, one in enumerate(decoded):
+                if self._bytes > self.setting.bytes_max:
+                    self.left = [
+                        later.record for later in decoded[index:] if later.record.partition not in self.waiting
+                    ]
+                    return
+                if one.record.partition not in self.waiting:
+                    self._run(one)
+        finally:
+            self.setting.clock.limit(0)
 
-    def writes(self, next_offsets: Mapping[int, int], published_offsets: Mapping[int, int]) -> Writes:
-        """Give what PostgreSQL is to keep."""
+    @property
+    def applied(self) -> list[Record]:
+        """Give the records that were run."""
+        return [row.record for row in self._journal]
+
+    def writes(self, published_offsets: Mapping[int, int]) -> Writes:
+        """Give what PostgreSQL is to keep; `published_offsets` are those of all the batch's partitions."""
         before = self.found.instances
         after = [(digest, one) for digest, one in self._instances.items() if one is not before.get(digest)]
         return Writes(
             created=[(digest, one) for digest, one in after if digest not in before],
             changed=[(digest, one, before[digest].revision) for digest, one in after if digest in before],
             journal=self._journal,
-            next_offsets=next_offsets,
-            published_offsets=published_offsets,
+            next_offsets=self.next_offsets,
+            published_offsets={number: published_offsets[number] for number in self.next_offsets},
         )
 
     def outputs(self) -> list[Output]:
         """Give what Kafka is to publish, in the order of the records."""
         return [output for row in self._journal for output in row.outputs]
 
+    def _run(self, one: Decoded) -> None:
+        match one:
+            case Broken():
+                self._dead_letter(one.record, one.outcome, self._identity(one))
+            case Addressed():
+                self._step(one)
+            case _:
+                assert_never(one)
+
     def _step(self, one: Addressed) -> None:
         instance = self._instances.get(one.digest)
         identity = (one.digest, one.event.source, one.event.id)
-        now = step_time(one.record.timestamp, self.clock_ms, instance.now if instance else None)
+        now = step_time(one.record.timestamp, self._clock_ms, instance.now if instance else None)
         request = StepRequest(one.event, one.subject, instance, self._seen.get(identity), now)
+        self.setting.clock.limit(self.setting.step_seconds_max)
         outcome, outputs = self._outcome(request)
+        if (
+            isinstance(outcome, DeadLettered)
+            and outcome.reason is DeadLetterReason.NO_MACHINE
+            and self._waits(one, instance)
+        ):
+            self.waiting[one.record.partition] = one.record
+            return
         self._keep(one, request, outcome, outputs)
+
+    def _waits(self, one: Addressed, instance: Instance | None) -> bool:
+        version = instance.version if instance else one.subject.version
+        return self.waits(one.record, one.subject.name, version)
 
     def _outcome(self, request: StepRequest) -> tuple[Outcome, tuple[Output, ...]]:
         try:
-            with self.stages.stage("step"):
-                outcome = run_step(self.host, request)
-            with self.stages.stage("encode"):
+            with self.setting.stages.stage("step"):
+                outcome = run_step(self.setting.host, request)
+            with self.setting.stages.stage("encode"):
                 return self._publishable(request, outcome)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             # A fault of ours must not stop the partition; the record is kept, and redriven once it is mended.
@@ -189,7 +257,7 @@ class Run:
         outputs = self._outputs(outcome)
         refusal = self.limits.refusal(outputs)
         if isinstance(refusal, ExecutionFailure):
-            outcome = failed_step(self.host, request, refusal)
+            outcome = failed_step(self.setting.host, request, refusal)
             outputs = self._outputs(outcome)
             refusal = self.limits.refusal(outputs)
         if refusal is None:
@@ -201,9 +269,9 @@ class Run:
     def _outputs(self, outcome: Outcome) -> tuple[Output, ...]:
         match outcome:
             case Advanced():
-                return self.router.outputs(outcome.emitted)
+                return self.setting.router.outputs(outcome.emitted)
             case Failed():
-                return self.router.outputs((outcome.emitted,))
+                return self.setting.router.outputs((outcome.emitted,))
             case Unexpected() | Duplicate() | Ignored() | DeadLettered():
                 return ()
             case _:
@@ -225,13 +293,14 @@ class Run:
         self._add(one.record, now=request.now, consumed=consumed, outputs=outputs, **known)
 
     def _dead_letter(self, record: Record, outcome: DeadLettered, identity: dict[str, Any]) -> None:
-        dead_letter = self.router.dead_letter(record, outcome, self.clock_ms)
+        dead_letter = self.setting.router.dead_letter(record, outcome, self._clock_ms)
         if self.limits.refusal((dead_letter,)) is not None:
-            dead_letter = self.router.dead_letter_without_bytes(record, outcome, self.clock_ms)
+            dead_letter = self.setting.router.dead_letter_without_bytes(record, outcome, self._clock_ms)
+        self.dead_letters[outcome.reason.value] += 1
         self._add(
             record,
             outcome="dead_lettered",
-            now=self.clock_ms,
+            now=self._clock_ms,
             reason=outcome.reason.value,
             error_name=outcome.error_name,
             error_message=clean_text(outcome.error_message),
@@ -254,12 +323,14 @@ class Run:
         return known
 
     def _definition_hash(self, instance: Instance) -> bytes | None:
-        hosted = self.host.registry.resolve(instance.source, instance.version)
+        hosted = self.setting.host.registry.resolve(instance.source, instance.version)
         return hosted.machine.definition_hash if hosted else None
 
-    def _add(self, record: Record, *, outcome: str, **known: Any) -> None:
-        self._journal.append(JournalRow(record=record, outcome=outcome, **known))
-        self.stages.counts[outcome] += 1
+    def _add(self, record: Record, *, outcome: str, outputs: tuple[Output, ...], **known: Any) -> None:
+        self._journal.append(JournalRow(record=record, outcome=outcome, outputs=outputs, **known))
+        self.next_offsets[record.partition] = record.offset + 1
+        self._bytes += len(record.value or b"") + sum(output.size() for output in outputs)
+        self.setting.stages.counts[outcome] += 1
 
 
 CONSUMING = (Advanced, Unexpected, Failed)

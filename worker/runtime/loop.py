@@ -1,60 +1,67 @@
 """The worker's loop: poll, apply a batch in PostgreSQL, publish it to Kafka, over and over.
 
-One thread polls, applies and publishes, so a rebalance callback, which runs within `poll`, never comes between
-the check of what is owned and the offsets that are sent: the thread is the lock. A failure of the
-infrastructure makes the partitions uncertain; they are taken again after a back-off, while polling goes on.
+A batch's Kafka transaction ends on another thread while PostgreSQL works on the next batch; never are two under way,
+and PostgreSQL is at most one batch ahead. One thread polls, applies and begins to publish, so a rebalance callback,
+which runs within `poll`, never comes between the check of what is owned and the proof of membership that the offsets
+are sent with: the thread is the lock. A failure of the infrastructure makes the partitions uncertain; they are taken
+again after a back-off, while polling goes on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
-from worker.core.records import Record
+from worker.core.records import Output, Record
 from worker.core.routing import Router
 from worker.core.step import Host
 from worker.ports import (
+    Background,
+    BatchRefused,
+    BatchTooLarge,
     Claim,
+    Clock,
     Consumer,
     Database,
     DatabaseUnavailable,
     KafkaUnavailable,
     OffsetUnavailable,
+    Pending,
     PositionMoved,
+    Positions,
     PublicationUnknown,
     Publisher,
 )
-from worker.runtime.batch import Limits, Run, decode, wanted
+from worker.runtime.batch import Found, Limits, Run, Setting, decode, wanted
+from worker.runtime.careful import Care
+from worker.runtime.flood import Flood
+from worker.runtime.intake import Batch, Intake
 from worker.runtime.outlet import Outlet
-from worker.runtime.partitions import Partition, Partitions, State, Turn
+from worker.runtime.partitions import READ, TAKEN, Partition, Partitions, State, Turn
+from worker.runtime.producing import PUBLICATION_SECONDS_MAX, Producer, never_ended
+from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
-from worker.runtime.taking import GoOn, Refused, Taker
+from worker.runtime.taking import GoOn, Refused, Taken, Taker
 
 _LOG = structlog.get_logger("worker.loop")
 
 
-class Clock(Protocol):
-    """Tell the time."""
-
-    def now_ms(self) -> int:
-        """Give milliseconds since the epoch."""
-        ...
-
-    def monotonic(self) -> float:
-        """Give seconds of a clock that never goes back."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class LoopConfig:
-    """Bound one batch and the waits. `batch_records_max` bounds the subjects of a batch, and so its locks, too."""
+    """Bound one batch and the waits. `batch_records_max` bounds the subjects of a batch, and so its locks, too.
+
+    `revoke_seconds_max` bounds how long a group waits for the transaction in flight when partitions are given back.
+    """
 
     batch_records_max: int = 500
     batch_bytes_max: int = 8 * 1024 * 1024
     poll_wait_seconds: float = 0.2
-    retry_first_seconds: float = 0.2
-    retry_max_seconds: float = 10.0
+    busy_wait_seconds: float = 0.01
+    retry_first_seconds: float = 0.1
+    retry_most_seconds: float = 1.0
+    step_seconds_max: float = 30.0
+    version_wait_seconds: float = 300.0
+    revoke_seconds_max: float = 10.0
     topic_seconds: float = 5.0
     housekeeping_seconds: float = 3_600.0
 
@@ -72,33 +79,45 @@ class Parts:
     router: Router
     limits: Limits
     look: Callable[[], Mapping[str, int]]
+    positions: Positions
     database: Database
     publisher: Publisher
     consumer: Consumer
+    background: Background
     clock: Clock
     claim: Claim
     housekeep: Callable[[], None]
     config: LoopConfig = field(default_factory=LoopConfig)
+    stages: Stages = field(default_factory=Stages)
 
 
 class Worker:
     """Run one worker. All methods but `stop` belong to one thread."""
 
     def __init__(self, parts: Parts) -> None:
-        self.stages = Stages()
+        self.stages = parts.stages
+        config, clock = parts.config, parts.clock
         self._parts = parts
         self._limits = parts.limits
         self._partitions = Partitions()
         self._stopping = False
-        self._producer_settled = False
-        self._failures = 0
-        self._retry_at = 0.0
-        self._housekeeping_at = parts.clock.monotonic()
+        self._setting = Setting(
+            parts.host, parts.router, clock, self.stages, config.batch_bytes_max, config.step_seconds_max
+        )
+        self._intake = Intake(config.batch_records_max, config.batch_bytes_max)
+        self._producer = Producer(parts.publisher, parts.consumer, parts.background)
+        self._taker = Taker(parts.positions, parts.consumer, self._producer, parts.background, parts.claim)
+        self._care = Care(parts.positions, parts.claim.owner, config.batch_records_max)
+        self._flood = Flood(clock)
+        self._batch_retry, self._taking_retry, self._kafka_retry = (
+            Retry(clock, config.retry_first_seconds, config.retry_most_seconds) for _ in range(3)
+        )
+        self._refused: dict[Output, str] = {}
+        self._housekeeping_at = clock.monotonic()
         self._topic_id: str | None = None
         self._topic_at = 0.0
-        self._held: list[Record] = []
+        self._topic_look: tuple[Pending, list[str]] | None = None
         self._consumer = parts.consumer
-        self._taker = Taker(parts.database, self._consumer, parts.publisher, parts.claim)
         self._consumer.join(self)
 
     def stop(self) -> None:
@@ -118,20 +137,25 @@ class Worker:
             self.close()
 
     def turn(self) -> None:
-        """Poll once, take what is to be taken, and apply and publish what came."""
+        """Poll once, take what is to be taken, and apply what came and begin to publish it."""
         self._housekeep()
         self._watch_topic()
-        records = self._poll()
+        polled = self._poll()
+        self._settle(0.0)
         # Decided before anything is taken: what was polled from a partition that is taken now comes again.
-        batch = self._batch(records)
+        batch = self._intake.batch(polled, self._partitions, self._flood.records_max)
+        self._resume_due()
         self._take_due()
-        if batch:
-            self._apply_and_publish(batch)
+        if all(self._partitions[record.partition].state in READ for record in batch.records):
+            self._work(batch)
+        else:
+            # A publication failed meanwhile, so all is uncertain; what is uncertain is read again.
+            self._intake.put_back(batch.records)
 
     def close(self) -> None:
         """Leave the group, which releases what is settled, and close the connections."""
         self._consumer.close()
-        self._parts.publisher.close()
+        self._producer.close()
         self._parts.database.close()
 
     # Rebalances
@@ -140,119 +164,172 @@ class Worker:
         """Take these at the next turn."""
         _LOG.info("assigned", partitions=sorted(partitions))
         self._partitions.assign(partitions)
-        self._retry_at = 0.0
+        self._batch_retry.at_once()
+        self._taking_retry.at_once()
 
     def revoked(self, partitions: Sequence[int]) -> None:
         """Give back what is settled; the rows of the others keep their owner, so that the next one fences."""
-        gone = self._partitions.remove(partitions)
-        settled = {one.number: one.published_offset for one in gone if one.state is State.RUNNING}
+        self._settle(self._parts.config.revoke_seconds_max)
+        gone = self._partitions.remove(partitions, Turn.REVOKED)
+        settled = {one.number: one.published_offset for one in gone if one.state is State.RELEASED}
         _LOG.info("revoked", partitions=sorted(partitions), released=sorted(settled))
         if not settled:
             return
         try:
-            self._parts.database.release(self._parts.claim.owner, settled)
+            self._parts.positions.release(self._parts.claim.owner, settled)
         except DatabaseUnavailable as error:
             _LOG.warning("release_failed", partitions=sorted(settled), error=str(error))
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Forget these: they are another's, who fences."""
         _LOG.warning("lost", partitions=sorted(partitions))
-        self._partitions.remove(partitions)
+        self._partitions.remove(partitions, Turn.LOST)
 
     # Polling
 
     def _poll(self) -> Sequence[Record]:
+        # Where something is held or under way, polling only serves callbacks and takes what is there.
         config = self._parts.config
-        if self._held:
-            # Callbacks are served all the same; what is held goes first.
-            held, self._held = self._held, []
-            return held + list(self._polled(config.batch_records_max - len(held), 0.0))
-        return self._polled(config.batch_records_max, config.poll_wait_seconds)
-
-    def _polled(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
+        wait = config.poll_wait_seconds if self._intake.is_empty else 0.0
+        if self._producer.is_busy or (self._partitions.in_state(State.TAKING) and self._may_take):
+            wait = min(wait, config.busy_wait_seconds)
         try:
             with self.stages.stage("poll"):
-                return self._consumer.poll(max(records_max, 1), wait_seconds)
+                polled = self._consumer.poll(max(self._intake.room, 1), wait)
         except OffsetUnavailable as error:
             self._unsettle([one for one in self._partitions if one.number == error.partition], error)
         except KafkaUnavailable as error:
-            _LOG.warning("kafka_unavailable", error=str(error))
+            self._kafka_retry.failed("kafka_unavailable", error)
+        else:
+            if polled:
+                self._kafka_retry.succeeded()
+            return polled
         return []
-
-    def _batch(self, records: Sequence[Record]) -> list[Record]:
-        """Keep what a running partition has not applied yet, up to the batch's bounds; hold the rest back.
-
-        What was held of a partition that has gone, or is to be taken again, ends here too.
-        """
-        config = self._parts.config
-        current = [record for record in records if self._is_next(record)]
-        size, cut = 0, len(current)
-        for index, record in enumerate(current):
-            size += len(record.value or b"")
-            if index == config.batch_records_max or (index and size > config.batch_bytes_max):
-                cut = index
-                break
-        self._held = current[cut:]
-        return sorted(current[:cut], key=lambda record: (record.partition, record.offset))
-
-    def _is_next(self, record: Record) -> bool:
-        partition = self._partitions.get(record.partition)
-        if partition is None or partition.state is not State.RUNNING:
-            return False
-        return record.offset >= partition.next_offset
 
     # Taking
 
     def _take_due(self) -> None:
         due = self._partitions.in_state(State.TAKING)
-        if not due or self._parts.clock.monotonic() < self._retry_at:
+        if not due or not self._may_take:
+            return
+        # What is published now must be known before it is asked, and the producer free for what the journal has.
+        if not self._settle():
             return
         try:
-            if not self._producer_settled:
+            if not self._producer.is_ready:
                 # What was not published may have been refused, by topics that are not as they were at the start.
                 self._limits = self._limits.looked_again(self._parts.look())
-                self._parts.publisher.replace(self._limits.smallest)
-                self._producer_settled = True
-            self._take(due)
-        except (DatabaseUnavailable, KafkaUnavailable, PositionMoved) as error:
-            self._back_off("taking_failed", error)
+                self._producer.replace(self._limits.smallest)
+            self._go_on(self._taker.advance(due, self._outlet()))
         except PublicationUnknown as error:
-            self._producer_settled = False
-            self._back_off("taking_failed", error)
+            self._publication_failed(error)
+        except (DatabaseUnavailable, KafkaUnavailable, PositionMoved) as error:
+            self._taking_retry.failed("taking_failed", error)
 
-    def _take(self, due: Sequence[Partition]) -> None:
-        outlet = Outlet(self._parts.router, self._limits, self._parts.clock.now_ms())
-        taken = self._taker.take([partition.number for partition in due], outlet)
-        for partition in due:
-            match taken[partition.number]:
+    @property
+    def _may_take(self) -> bool:
+        return self._batch_retry.is_due and self._taking_retry.is_due
+
+    def _outlet(self) -> Outlet:
+        return Outlet(self._parts.router, self._limits, self._parts.clock.now_ms(), self._refused)
+
+    def _go_on(self, taken: Mapping[Partition, Taken]) -> None:
+        for partition, one in taken.items():
+            match one.decision:
                 case GoOn(offset=offset):
                     self._consumer.go_on(partition.number, offset)
                     partition.next_offset = partition.published_offset = offset
                     partition.turn(Turn.TAKEN)
+                    if one.is_careful:
+                        self._care.begin(partition)
                 case Refused(reason=reason, text=text):
+                    partition.published_offset = one.published_offset
                     partition.turn(Turn.REFUSED)
                     _LOG.error("partition_refused", partition=partition.number, reason=reason.value, text=text)
-        _LOG.info("taken", offsets={one.number: one.next_offset for one in due if one.state is State.RUNNING})
+        running = [one for one in taken if one.state is State.SETTLED]
+        if taken:
+            _LOG.info("taken", offsets={one.number: one.next_offset for one in running})
+            self._taking_retry.succeeded()
+            self._refused.clear()
+        if self._flood.is_on:
+            self._hold(running, self._flood.pause_until)
 
-    def _back_off(self, event: str, error: Exception) -> None:
-        config = self._parts.config
-        seconds = min(config.retry_first_seconds * 2**self._failures, config.retry_max_seconds)
-        self._failures = min(self._failures + 1, 16)
-        self._retry_at = self._parts.clock.monotonic() + seconds
-        _LOG.warning(event, error=str(error), retry_in_seconds=round(seconds, 3))
+    # Uncertainty
 
     def _unsettle(self, partitions: Sequence[Partition], error: Exception) -> None:
         """Take these again after a back-off; nothing more is read from them until then."""
-        numbers = self._distrust(partitions)
-        self._consumer.pause(numbers)
-        self._back_off("unsettled", error)
+        self._consumer.pause(self._distrust(partitions))
+        # Succeeds with a publication alone: where partitions can be taken and batches fail, retries slow down too.
+        self._batch_retry.failed("unsettled", error)
 
     def _distrust(self, partitions: Sequence[Partition]) -> list[int]:
         """Have these taken again, since what is applied and published is uncertain; give their numbers."""
-        uncertain = [one for one in partitions if one.state in (State.RUNNING, State.APPLIED)]
+        uncertain = [one for one in partitions if one.state in TAKEN]
         for partition in uncertain:
             partition.turn(Turn.UNSETTLED)
         return [one.number for one in uncertain]
+
+    def _publication_failed(self, error: PublicationUnknown) -> None:
+        # Nothing can be published before the producer is replaced, so all partitions wait for that.
+        self._refused |= error.refused
+        self._unsettle(list(self._partitions), error)
+
+    # Waiting on purpose
+
+    def _hold(self, partitions: Sequence[Partition], until: float) -> None:
+        """Read nothing more from these settled partitions until then."""
+        for partition in partitions:
+            partition.waits_until = until
+            partition.turn(Turn.HELD)
+        self._consumer.pause([partition.number for partition in partitions])
+
+    def _resume_due(self) -> None:
+        now = self._parts.clock.monotonic()
+        for partition in self._partitions.in_state(State.WAITING):
+            if now < partition.waits_until:
+                continue
+            try:
+                self._consumer.go_on(partition.number, partition.next_offset)
+            except KafkaUnavailable as error:
+                self._kafka_retry.failed("kafka_unavailable", error)
+                return
+            partition.turn(Turn.RESUMED)
+            partition.waited_for = partition.waits_for
+
+    def _waits(self, record: Record, source: str, version: str) -> bool:
+        """Tell whether a record waits for a version of its machine that another worker has brought."""
+        partition = self._partitions[record.partition]
+        return partition.waited_for != record.offset and self._parts.database.is_coming(source, version)
+
+    def _wait_for_versions(self, waiting: Mapping[int, Record]) -> None:
+        if not waiting or not self._settle():
+            return
+        seconds = self._parts.config.version_wait_seconds
+        for number, record in waiting.items():
+            self._partitions[number].waits_for = record.offset
+            _LOG.warning(
+                "waiting_for_version",
+                partition=number,
+                offset=record.offset,
+                seconds_max=seconds,
+                text="another worker has brought this version of the machine and is to take the partition over",
+            )
+        settled = [one for number in waiting if (one := self._partitions[number]).state is State.SETTLED]
+        self._hold(settled, self._parts.clock.monotonic() + seconds)
+
+    def _watch_for_flood(self, run: Run) -> None:
+        if not self._flood.saw(len(run.applied), run.dead_letters.total()) or not self._settle():
+            return
+        _LOG.error(
+            "dead_letter_flood",
+            reasons=dict(run.dead_letters),
+            pause_seconds=round(self._flood.pause_until - self._parts.clock.monotonic(), 3),
+            text="nearly every record becomes a dead letter, so the worker pauses, and then tries a few. Look at the "
+            "reasons with `worker dead-letters list`, mend the cause, and redrive them",
+        )
+        self._hold(self._partitions.in_state(State.SETTLED), self._flood.pause_until)
+
+    # Upkeep
 
     def _housekeep(self) -> None:
         if self._parts.clock.monotonic() < self._housekeeping_at:
@@ -265,69 +342,124 @@ class Worker:
 
     def _watch_topic(self) -> None:
         """Have all partitions taken again when the topic was made anew: the client reads on, past its first records."""
-        if not len(self._partitions) or self._parts.clock.monotonic() < self._topic_at:
+        if self._topic_look is not None:
+            self._see_topic(*self._topic_look)
+        elif len(self._partitions) and self._parts.clock.monotonic() >= self._topic_at:
+            self._topic_at = self._parts.clock.monotonic() + self._parts.config.topic_seconds
+            found: list[str] = []
+            pending = self._parts.background.start(lambda: found.append(self._consumer.topic_id()))
+            self._topic_look = (pending, found)
+
+    def _see_topic(self, pending: Pending, found: list[str]) -> None:
+        if not pending.is_done:
             return
-        self._topic_at = self._parts.clock.monotonic() + self._parts.config.topic_seconds
+        self._topic_look = None
         try:
-            found = self._consumer.topic_id()
+            pending.result(0.0)
         except KafkaUnavailable as error:
-            _LOG.warning("kafka_unavailable", error=str(error))
+            self._kafka_retry.failed("kafka_unavailable", error)
             return
-        known, self._topic_id = self._topic_id, found
-        if known not in (None, found):
-            self._unsettle(list(self._partitions), KafkaUnavailable(f"the topic was made anew, its id is {found}"))
+        known, self._topic_id = self._topic_id, found[0]
+        if known not in (None, self._topic_id):
+            text = f"the topic was made anew, its id is {self._topic_id}"
+            self._unsettle(list(self._partitions), KafkaUnavailable(text))
 
     # A batch
 
-    def _apply_and_publish(self, records: Sequence[Record]) -> None:
-        next_offsets = {record.partition: record.offset + 1 for record in records}
-        try:
-            run = self._apply(records, next_offsets)
-        except PositionMoved as error:
-            self._unsettle([self._partitions[number] for number in next_offsets], error)
+    def _work(self, batch: Batch) -> None:
+        if not batch.records:
             return
+        try:
+            if batch.single is not None:
+                self._intake.condemned |= self._care.note(batch.single, batch.records[0])
+            run = self._apply(batch.records)
+        except PositionMoved as error:
+            numbers = {record.partition for record in batch.records}
+            self._unsettle([self._partitions[number] for number in sorted(numbers)], error)
         except DatabaseUnavailable as error:
             self._unsettle(list(self._partitions), error)
-            return
-        for number, offset in next_offsets.items():
-            self._partitions[number].next_offset = offset
-            self._partitions[number].turn(Turn.APPLIED)
-        self._publish(run, next_offsets)
+        except (BatchRefused, BatchTooLarge) as error:
+            self._intake.cut(batch, error)
+        else:
+            self._applied(run)
 
-    def _apply(self, records: Sequence[Record], next_offsets: dict[int, int]) -> Run:
-        parts = self._parts
+    def _apply(self, records: Sequence[Record]) -> Run:
+        database = self._parts.database
         with self.stages.stage("decode"):
-            decoded = [decode(record) for record in records]
-        expected = {number: self._partitions[number].next_offset for number in next_offsets}
+            decoded = [decode(record, self._intake.condemned) for record in records]
+        partitions = [self._partitions[number] for number in sorted({record.partition for record in records})]
+        asked = wanted(decoded, {partition.number: partition.next_offset for partition in partitions})
         with self.stages.stage("postgres"):
-            found = parts.database.begin(parts.claim.owner, wanted(decoded, expected))
+            seen = database.lock(self._parts.claim.owner, asked)
         try:
-            run = Run(parts.host, parts.router, self._limits, parts.clock.now_ms(), found, self.stages)
+            with self.stages.stage("postgres"):
+                found = Found(seen, database.read(asked.digests))
+            run = Run(self._setting, self._limits, found, self._waits)
             run.run(decoded)
-            published = {number: self._partitions[number].published_offset for number in next_offsets}
-            writes = run.writes(next_offsets, published)
+            if not run.next_offsets:
+                database.roll_back()
+                return run
+            writes = run.writes({partition.number: partition.published_offset for partition in partitions})
+            with self.stages.stage("postgres"):
+                database.write(writes)
         except BaseException:
-            parts.database.roll_back()
+            database.roll_back()
             raise
         with self.stages.stage("postgres"):
-            parts.database.commit(writes)
-        self.stages.counts["batches"] += 1
-        self.stages.counts["records"] += len(records)
+            database.commit()
         return run
 
-    def _publish(self, run: Run, next_offsets: dict[int, int]) -> None:
+    def _applied(self, run: Run) -> None:
+        """Note a batch that PostgreSQL has, and begin to publish it once the one before is published."""
+        self._intake.passed(run.applied)
+        self._intake.put_back(run.left)
+        for number, offset in run.next_offsets.items():
+            self._partitions[number].next_offset = offset
+            self._partitions[number].turn(Turn.APPLIED)
+        self.stages.counts["batches"] += 1
+        self.stages.counts["records"] += len(run.applied)
+        if self._settle() and run.next_offsets:
+            self._publish(run)
+        if run.dead_letters:
+            _LOG.warning("dead_letters", reasons=dict(run.dead_letters))
+        self._wait_for_versions(run.waiting)
+        self._watch_for_flood(run)
+
+    def _publish(self, run: Run) -> None:
         outputs = run.outputs()
         try:
             with self.stages.stage("kafka"):
-                self._parts.publisher.publish(outputs, next_offsets)
+                self._producer.begin(outputs, run.next_offsets)
         except PublicationUnknown as error:
-            # Nothing can be published before the producer is replaced, so all partitions wait for that.
-            self._producer_settled = False
-            self._unsettle(list(self._partitions), error)
+            self._publication_failed(error)
             return
-        for number, offset in next_offsets.items():
-            self._partitions[number].published_offset = offset
-            self._partitions[number].turn(Turn.PUBLISHED)
-        # Not earlier: where partitions can be taken and batches fail, retries must slow down too.
-        self._failures = 0
         self.stages.counts["outputs"] += len(outputs)
+
+    def _settle(self, wait_seconds: float = PUBLICATION_SECONDS_MAX) -> bool:
+        """Learn how the publication under way ended; tell whether none is under way now, and all is known.
+
+        Raises: KafkaFatal, if it does not end in PUBLICATION_SECONDS_MAX.
+        """
+        try:
+            with self.stages.stage("kafka"):
+                published = self._producer.settle(wait_seconds)
+        except TimeoutError as error:
+            if wait_seconds < PUBLICATION_SECONDS_MAX:
+                return False
+            raise never_ended(wait_seconds) from error
+        except PublicationUnknown as error:
+            self._publication_failed(error)
+            return False
+        for number, offset in published.items():
+            self._published(number, offset)
+        if published:
+            self._batch_retry.succeeded()
+        return True
+
+    def _published(self, number: int, offset: int) -> None:
+        partition = self._partitions.get(number)
+        if partition is None:
+            return
+        partition.turn(Turn.PUBLISHED)
+        if partition.state in READ:
+            partition.published_offset = offset

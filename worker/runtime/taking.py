@@ -2,21 +2,39 @@
 
 One procedure for assignment, for a database that came back, and for a publication whose fate is unknown.
 The decision itself is a pure function of what both sides say once neither can change any more.
+
+What takes long is done beside the loop: ending a dead owner's transaction, and asking Kafka. Partitions that are not
+taken go on meanwhile.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import structlog
 
 from worker.core.records import Output
-from worker.ports import Claim, Consumer, Database, KafkaUnavailable, Position, Publisher, Standing
+from worker.ports import (
+    Background,
+    Claim,
+    Consumer,
+    KafkaUnavailable,
+    Pending,
+    Position,
+    Positions,
+    Standing,
+)
 from worker.runtime.outlet import Outlet
+from worker.runtime.partitions import Partition
+from worker.runtime.producing import Producer
 
 DOUBTS_MAX = 3
 """How often Kafka is asked again when its committed offset contradicts what is known to be published."""
+
+CAREFUL_DEATHS: Final = 2
+"""How many owners must have died without getting on before records are run one by one."""
 
 _LOG = structlog.get_logger("worker.taking")
 
@@ -25,7 +43,6 @@ class RefusalReason(StrEnum):
     """Say why a partition can't be gone on with."""
 
     DATABASE_EMPTY = "DATABASE_EMPTY"
-    DATABASE_BEHIND = "DATABASE_BEHIND"
     TOPIC_REPLACED = "TOPIC_REPLACED"
     RECORDS_EXPIRED = "RECORDS_EXPIRED"
 
@@ -50,6 +67,14 @@ class Republish:
 
 
 @dataclass(frozen=True, slots=True)
+class RunAgain:
+    """The database is behind Kafka: put Kafka's offset, `committed`, back to `offset`, and run from there again."""
+
+    offset: int
+    committed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The position can't be trusted; `text` says what was found and what to do."""
 
@@ -57,46 +82,45 @@ class Refused:
     text: str
 
 
-Decision = GoOn | Republish | Refused
+Decision = GoOn | Republish | RunAgain | Refused
 
 
-def decide_beginning(partition: int, kafka: Standing) -> GoOn | Refused:
-    """Decide about a partition that has no position row."""
+def decide(number: int, row: Position | None, kafka: Standing) -> Decision:
+    """Decide how to go on with a partition, once its last owner can change neither side."""
+    return _decide_beginning(number, kafka) if row is None else _decide_going_on(row, kafka)
+
+
+def _decide_beginning(number: int, kafka: Standing) -> GoOn | Refused:
     if kafka.committed is None:
         return GoOn(kafka.first_offset)
     return Refused(
         RefusalReason.DATABASE_EMPTY,
-        f"partition {partition}: the group has committed offset {kafka.committed}, but the database knows nothing of "
-        "the partition. Point WORKER_DATABASE_URL at the database that served this group; or, to start over without "
-        "the instances it held, stop all workers and delete the group's offsets with "
-        "`kafka-consumer-groups.sh --delete-offsets`",
+        f"partition {number}: the group has committed offset {kafka.committed}, but the database knows nothing of the "
+        "partition. Point WORKER_DATABASE_URL at the database that served this group; or, to go on without the "
+        f"instances it held, stop all workers and run `worker partitions begin --partition {number} --at committed`, "
+        "or with `--at first` to run all records that the topic still has",
     )
 
 
-def decide(row: Position, kafka: Standing) -> Decision:
-    """Decide how to go on with a partition, once its last owner can change neither side."""
-    partition, applied, published, committed = row.partition, row.next_offset, row.published_offset, kafka.committed
+def _decide_going_on(row: Position, kafka: Standing) -> Decision:
+    number, applied, published, committed = row.partition, row.next_offset, row.published_offset, kafka.committed
     if row.topic_id != kafka.topic_id:
         return Refused(
             RefusalReason.TOPIC_REPLACED,
-            f"partition {partition}: the input topic has been made anew (id {kafka.topic_id}, the database was at "
-            f"{row.topic_id}), so offset {applied} names other records. Point WORKER_DATABASE_URL at a new database, "
-            "or set WORKER_TOPIC_PREFIX to the topics that this database serves",
+            f"partition {number}: the input topic has been made anew (id {kafka.topic_id}, the database was at "
+            f"{row.topic_id}), so offset {applied} names other records. Set WORKER_TOPIC_PREFIX to the topics that "
+            "this database serves; or, to serve the new topic with the instances there are, stop all workers and run "
+            f"`worker partitions begin --partition {number} --at first`",
         )
     if applied < kafka.first_offset:
         return Refused(
             RefusalReason.RECORDS_EXPIRED,
-            f"partition {partition}: records [{applied}, {kafka.first_offset}) were deleted from the topic before they "
-            "were read. Raise the topic's retention; to go on without them, stop all workers and set next_offset and "
-            f"published_offset to {kafka.first_offset} in the table positions where partition = {partition}",
+            f"partition {number}: records [{applied}, {kafka.first_offset}) were deleted from the topic before they "
+            "were read. Raise the topic's retention; to go on without them, stop all workers and run "
+            f"`worker partitions begin --partition {number} --at first`",
         )
     if committed is not None and committed > applied:
-        return Refused(
-            RefusalReason.DATABASE_BEHIND,
-            f"partition {partition}: Kafka has published up to {committed}, the database is at {applied}: it was "
-            "restored from a backup, or a failover lost commits. Bring the database forward; running the difference "
-            "again is not built yet",
-        )
+        return RunAgain(applied, committed)
     if applied in (published, committed):
         return GoOn(applied)
     known = published if committed is None or committed < published else committed
@@ -104,33 +128,126 @@ def decide(row: Position, kafka: Standing) -> Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of taking a partition.
+
+    `published_offset` is what its row says, and `is_careful` whether owners have died here without getting on.
+    """
+
+    decision: GoOn | Refused
+    published_offset: int = 0
+    is_careful: bool = False
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """Partitions that are claimed, while Kafka is asked how they stand."""
+
+    rows: Mapping[Partition, Position | None]
+    asking: Pending
+    standings: dict[int, Standing]
+
+
+@dataclass(slots=True)
 class Taker:
-    """Take partitions for one worker. Blocks while a dead owner's transaction is ended, some seconds at most."""
+    """Take partitions for one worker, in steps: `advance` does what can be done without waiting long."""
 
-    database: Database
+    positions: Positions
     consumer: Consumer
-    publisher: Publisher
+    producer: Producer
+    background: Background
     claim: Claim
-    doubts: Counter[int] = field(default_factory=Counter)
+    run_again: Counter[int] = field(default_factory=Counter)
+    _doubts: Counter[int] = field(default_factory=Counter)
+    _fences: dict[str, Pending] = field(default_factory=dict)
+    _attempt: _Attempt | None = None
 
-    def take(self, partitions: Sequence[int], outlet: Outlet) -> Mapping[int, GoOn | Refused]:
-        """Take partitions: fence their last owners, publish what those left, and say where to go on.
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is under way beside the loop."""
+        return bool(self._fences) or self._attempt is not None
+
+    def advance(self, due: Sequence[Partition], outlet: Outlet) -> Mapping[Partition, Taken]:
+        """Go on taking these, and give those that are done with.
 
         Raises: DatabaseUnavailable, KafkaUnavailable, PositionMoved, PublicationUnknown; then none is taken.
         """
-        found = self.database.positions(partitions)
-        self._fence(found.values())
+        if self._attempt is None:
+            self._begin(due)
+        if self._attempt is None or not self._attempt.asking.is_done:
+            return {}
+        attempt, self._attempt = self._attempt, None
+        attempt.asking.result(0.0)
+        # A partition that went and came back is another's meanwhile, or was: what is known of it is void.
+        rows = {partition: row for partition, row in attempt.rows.items() if partition in due}
+        return self._finish(rows, attempt.standings, outlet) if rows else {}
+
+    def _begin(self, due: Sequence[Partition]) -> None:
+        """Claim what can be claimed now, and have Kafka asked about it; have the others' owners fenced."""
+        rows = self.positions.positions([partition.number for partition in due])
+        fenced = self._fenced()
+        ready: dict[Partition, Position | None] = {}
+        for partition in due:
+            row = rows.get(partition.number)
+            owner = self._to_be_fenced(row)
+            if owner is None or owner in fenced:
+                ready[partition] = row
+            elif owner not in self._fences:
+                self._fence(owner)
+        if not ready:
+            return
+        found = [row for row in ready.values() if row is not None]
         if found:
-            self.database.claim(list(found.values()), self.claim)
+            self.positions.claim(found, self.claim)
+        for owner in fenced:
+            del self._fences[owner]
+        self._ask(ready)
+
+    def _to_be_fenced(self, row: Position | None) -> str | None:
+        """Name the last owner's producer, unless the partition was given back or is ours."""
+        return None if row is None or row.owner in (None, self.claim.owner) else row.transactional_id
+
+    def _fenced(self) -> list[str]:
+        """Name those that are fenced. Raises: KafkaUnavailable, if one could not be; it is tried again."""
+        done = [transactional_id for transactional_id, pending in self._fences.items() if pending.is_done]
+        for transactional_id in done:
+            try:
+                self._fences[transactional_id].result(0.0)
+            except KafkaUnavailable:
+                del self._fences[transactional_id]
+                raise
+        return done
+
+    def _fence(self, transactional_id: str) -> None:
+        _LOG.info("fencing", transactional_id=transactional_id)
+        publisher = self.producer.publisher
+        self._fences[transactional_id] = self.background.start(lambda: publisher.fence(transactional_id))
+
+    def _ask(self, rows: Mapping[Partition, Position | None]) -> None:
         # Only now are both sides final: nobody else can change the rows, or commit offsets for their records.
-        standings = self.consumer.standings(partitions)
+        numbers = [partition.number for partition in rows]
+        standings: dict[int, Standing] = {}
+        asking = self.background.start(lambda: standings.update(self.consumer.standings(numbers)))
+        self._attempt = _Attempt(rows, asking, standings)
+
+    def _finish(
+        self, rows: Mapping[Partition, Position | None], standings: Mapping[int, Standing], outlet: Outlet
+    ) -> Mapping[Partition, Taken]:
         decisions = {
-            partition: _decide(partition, found.get(partition), standings[partition]) for partition in partitions
+            partition.number: decide(partition.number, row, standings[partition.number])
+            for partition, row in rows.items()
         }
         self._doubt(decisions, standings)
-        self._begin({number: standings[number] for number, one in decisions.items() if number not in found}, decisions)
-        self._republish({number: one for number, one in decisions.items() if isinstance(one, Republish)}, outlet)
-        return {number: GoOn(one.end) if isinstance(one, Republish) else one for number, one in decisions.items()}
+        begun = {partition.number for partition, row in rows.items() if row is None}
+        self._insert({number: standings[number] for number in begun}, decisions)
+        self._publish(decisions, outlet)
+        return {partition: self._taken(decisions[partition.number], row) for partition, row in rows.items()}
+
+    def _taken(self, decision: Decision, row: Position | None) -> Taken:
+        if row is None:
+            return Taken(_settled(decision))
+        deaths = row.deaths + (self._to_be_fenced(row) is not None)
+        return Taken(_settled(decision), row.published_offset, deaths >= CAREFUL_DEATHS or row.attempts > 0)
 
     def _doubt(self, decisions: Mapping[int, Decision], standings: Mapping[int, Standing]) -> None:
         """Ask again before outputs are published twice: a coordinator that just came back may not know all yet.
@@ -138,47 +255,57 @@ class Taker:
         Raises: KafkaUnavailable, at most DOUBTS_MAX times in a row for a partition.
         """
         doubtful = [
-            partition
-            for partition, decision in decisions.items()
-            if _contradicts(decision, standings[partition]) and self.doubts[partition] < DOUBTS_MAX
+            number
+            for number, decision in decisions.items()
+            if _contradicts(decision, standings[number]) and self._doubts[number] < DOUBTS_MAX
         ]
         if doubtful:
             # All are asked about together, so that many partitions cost no more tries than one.
-            self.doubts.update(doubtful)
-            offsets = ", ".join(f"{partition}: {standings[partition].committed}" for partition in doubtful)
+            self._doubts.update(doubtful)
+            offsets = ", ".join(f"{number}: {standings[number].committed}" for number in doubtful)
             raise KafkaUnavailable(
                 f"the group's committed offsets are below what is known to be published ({offsets}); asking again"
             )
-        for partition in decisions:
-            self.doubts.pop(partition, None)
+        for number in decisions:
+            self._doubts.pop(number, None)
 
-    def _fence(self, found: Iterable[Position]) -> None:
-        """End what the last owners may still have open, unless they gave the partition back."""
-        others = {one.transactional_id for one in found if one.owner not in (None, self.claim.owner)}
-        for transactional_id in sorted(filter(None, others)):
-            _LOG.info("fencing", transactional_id=transactional_id)
-            self.publisher.fence(transactional_id)
-
-    def _begin(self, standings: Mapping[int, Standing], decisions: Mapping[int, Decision]) -> None:
+    def _insert(self, standings: Mapping[int, Standing], decisions: Mapping[int, Decision]) -> None:
         owner, transactional_id = self.claim.owner, self.claim.transactional_id
         begun = [
-            Position(partition, standing.topic_id, decision.offset, decision.offset, owner, transactional_id)
-            for partition, standing in standings.items()
-            if isinstance(decision := decisions[partition], GoOn)
+            Position(number, standing.topic_id, decision.offset, decision.offset, owner, transactional_id)
+            for number, standing in standings.items()
+            if isinstance(decision := decisions[number], GoOn)
         ]
         if begun:
-            self.database.insert_positions(begun)
+            self.positions.insert_positions(begun)
 
-    def _republish(self, decisions: Mapping[int, Republish], outlet: Outlet) -> None:
-        if not decisions:
-            return
+    def _publish(self, decisions: Mapping[int, Decision], outlet: Outlet) -> None:
+        """Publish what is in the journal alone, and put back the offsets that are ahead of the database."""
+        next_offsets: dict[int, int] = {}
         outputs: list[Output] = []
-        for partition, decision in decisions.items():
-            unpublished = self.database.unpublished(partition, decision.start, decision.end)
-            outputs += [output for one in unpublished for output in outlet.publishable(one)]
-            log = _LOG.warning if decision.loud else _LOG.info
-            log("publishing_from_journal", partition=partition, start=decision.start, end=decision.end)
-        self.publisher.publish(outputs, {partition: decision.end for partition, decision in decisions.items()})
+        for number, decision in decisions.items():
+            match decision:
+                case Republish(start=start, end=end, loud=loud):
+                    unpublished = self.positions.unpublished(number, start, end)
+                    outputs += [output for one in unpublished for output in outlet.publishable(one)]
+                    next_offsets[number] = end
+                    log = _LOG.warning if loud else _LOG.info
+                    log("publishing_from_journal", partition=number, start=start, end=end)
+                case RunAgain(offset=offset, committed=committed):
+                    next_offsets[number] = offset
+                    self.run_again[number] += 1
+                    _LOG.error(
+                        "database_behind",
+                        partition=number,
+                        database=offset,
+                        kafka=committed,
+                        text="the database was restored or a failover lost commits: the records from its offset on are "
+                        "run again, and their outputs appear twice, with equal ids",
+                    )
+                case GoOn() | Refused():
+                    pass
+        if next_offsets:
+            self.producer.publish(outputs, next_offsets)
 
 
 def _contradicts(decision: Decision, kafka: Standing) -> bool:
@@ -186,5 +313,12 @@ def _contradicts(decision: Decision, kafka: Standing) -> bool:
     return isinstance(decision, Republish) and decision.loud and decision.start > kafka.first_offset
 
 
-def _decide(partition: int, row: Position | None, standing: Standing) -> Decision:
-    return decide_beginning(partition, standing) if row is None else decide(row, standing)
+def _settled(decision: Decision) -> GoOn | Refused:
+    """Give where to go on once everything is published."""
+    match decision:
+        case Republish(end=end):
+            return GoOn(end)
+        case RunAgain(offset=offset):
+            return GoOn(offset)
+        case _:
+            return decision

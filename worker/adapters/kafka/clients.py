@@ -14,7 +14,10 @@ Client = TypeVar("Client")
 _LOGGER = logging.getLogger("worker.kafka")
 
 CALL_TIMEOUT_SECONDS = 30.0
-"""Bound of one call to the brokers; a restart of a broker is over by then."""
+"""Bound of one call to the brokers, unless settings say otherwise; a restart of a broker is over by then."""
+
+RECONNECT_SECONDS_MAX = 1.0
+"""A server that is back is used again this soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class KafkaConfig:
     properties: Mapping[str, str] = field(default_factory=dict)
     session_timeout_ms: int = 45_000
     transaction_timeout_ms: int = 60_000
+    call_timeout_seconds: float = CALL_TIMEOUT_SECONDS
+    group_protocol: str = "classic"
 
     @property
     def effective_session_timeout_ms(self) -> int:
@@ -32,9 +37,43 @@ class KafkaConfig:
         return int(self.properties.get("session.timeout.ms", self.session_timeout_ms))
 
     def client(self, **own: Any) -> dict[str, Any]:
-        """Give the properties of one client, in librdkafka's names with `_` for `.`."""
-        named = {name.replace("_", "."): value for name, value in own.items()}
-        return {"bootstrap.servers": self.bootstrap_servers, "logger": _LOGGER, **named, **self.properties}
+        """Give the properties of one client, in librdkafka's names with `_` for `.`, but for callbacks."""
+        named = {name if callable(value) else name.replace("_", "."): value for name, value in own.items()}
+        common = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "reconnect.backoff.max.ms": round(RECONNECT_SECONDS_MAX * 1000),
+            "logger": _LOGGER,
+        }
+        return {**common, **named, **self.properties}
+
+
+@dataclass(slots=True)
+class Causes:
+    """Keep the last word that a client had about its connections; librdkafka calls this.
+
+    What a call says when no broker was to be had hides it: "Broker transport failure", or "timed out".
+    """
+
+    _last: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Note one."""
+        if error.code() in _CAUSES:
+            self._last = error
+
+    def text(self) -> str:
+        """Say why no broker was to be had."""
+        if self._last is None:
+            return "nothing answers there: a firewall, or a port that speaks something else, such as TLS"
+        return f"{_CAUSES[self._last.code()]}: {self._last.str()}"
+
+
+_CAUSES: Mapping[int, str] = {
+    KafkaError._AUTHENTICATION: "the brokers refuse the login, see WORKER_KAFKA__SASL_*",  # noqa: SLF001
+    KafkaError._RESOLVE: "the name has no address (DNS)",  # noqa: SLF001
+    KafkaError._SSL: "TLS fails, see WORKER_KAFKA__SECURITY_PROTOCOL and WORKER_KAFKA__SSL_*",  # noqa: SLF001
+    KafkaError._TRANSPORT: "there is no connection",  # noqa: SLF001
+}
 
 
 def new_client(make: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) -> Client:

@@ -5,18 +5,35 @@ partition is paused until the runtime has taken it.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
+from worker.adapters.kafka.bounded import GRACE_SECONDS, Unreturned, call_within
+from worker.adapters.kafka.clients import Causes, KafkaConfig, describe, error_of, new_client
 from worker.adapters.kafka.messages import record_of
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.records import Record
-from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, Rebalances, Standing
+from worker.ports import KafkaFatal, KafkaUnavailable, Membership, OffsetUnavailable, Rebalances, Standing
 
 HEARTBEAT_INTERVAL_MAX_MS = 1_000
+METADATA_REFRESH_MS: Final = 20_000
+"""Partitions that were added are read this soon."""
+
+FETCHED_KBYTES_MAX: Final = 16 * 1024
+FETCHED_RECORDS_MIN: Final = 10_000
+"""What waits in the client to be read: two batches of the largest, or twenty of 500 records, so that no batch waits
+for the network, and no more, since it is the larger part of a worker's memory where a topic has a backlog."""
+
+OUTAGE_SECONDS: Final = 30.0
+"""Two words of all brokers being away belong to one outage if no more time is between them."""
+
+_COMMIT_PAUSE_SECONDS: Final = 0.1
+_TURN_SECONDS: Final = 0.002
+"""The client lets one thread in at a time, and whoever polls again and again would leave none to the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +44,42 @@ class InputTopic:
     group_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class GroupMembership:
+    """What brokers know a member by, and how often it had given partitions back by then."""
+
+    metadata: object
+    times_given_back: int
+
+
 class KafkaConsumer:
     """Read the input topic; callbacks of rebalances run within `poll` and `close`, on the caller's thread."""
 
     def __init__(self, config: KafkaConfig, source: InputTopic, admin: TopicAdmin) -> None:
         self._topic = source.name
         self._admin = admin
+        self._call_timeout_seconds = config.call_timeout_seconds
         self._failures: deque[Exception] = deque()
-        session_timeout_ms = config.effective_session_timeout_ms
+        self._connections = Connections(self._failures)
+        self._owned: set[int] = set()
+        self._times_given_back = 0
+        self._commits_waiting = 0
+        # Another client, which never joins: what it waits for must not keep the member from polling.
+        self._offsets = new_client(Consumer, config.client(group_id=source.group_id, isolation_level="read_committed"))
         self._client = new_client(
             Consumer,
             config.client(
                 group_id=source.group_id,
-                session_timeout_ms=session_timeout_ms,
-                # A dead member is noticed by its session's end, and that end by the others' next heartbeat.
-                heartbeat_interval_ms=min(max(session_timeout_ms // 10, 100), HEARTBEAT_INTERVAL_MAX_MS),
                 isolation_level="read_committed",
                 auto_offset_reset="error",
                 enable_auto_commit=False,
                 enable_auto_offset_store=False,
-                partition_assignment_strategy="cooperative-sticky",
                 fetch_wait_max_ms=100,
+                topic_metadata_refresh_interval_ms=METADATA_REFRESH_MS,
+                queued_max_messages_kbytes=FETCHED_KBYTES_MAX,
+                queued_min_messages=FETCHED_RECORDS_MIN,
+                error_cb=self._connections,
+                **_PROTOCOLS[config.group_protocol](config),
             ),
         )
 
@@ -59,13 +91,16 @@ class KafkaConsumer:
             placed = [TopicPartition(one.topic, one.partition, 0) for one in assigned]
             client.incremental_assign(placed)
             client.pause(placed)
+            self._owned.update(one.partition for one in assigned)
             rebalances.assigned([one.partition for one in assigned])
 
         def on_revoke(client: Consumer, revoked: list[TopicPartition]) -> None:
             rebalances.revoked([one.partition for one in revoked])
+            self._give_back(revoked)
             client.incremental_unassign(revoked)
 
         def on_lost(client: Consumer, lost: list[TopicPartition]) -> None:
+            self._give_back(lost)
             rebalances.lost([one.partition for one in lost])
             client.incremental_unassign(lost)
 
@@ -74,6 +109,8 @@ class KafkaConsumer:
     def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
         """Wait for a first record, then give what is there; errors that came behind records are raised next."""
         self._raise_failure()
+        if self._commits_waiting:
+            sleep(_TURN_SECONDS)
         records = self._consume(1, wait_seconds)
         if records and records_max > 1:
             records += self._consume(records_max - 1, 0.0)
@@ -105,23 +142,61 @@ class KafkaConsumer:
         committed = self._committed(partitions)
         return {one: Standing(committed[one], firsts[one], topic_id) for one in partitions}
 
-    def group_metadata(self) -> object:
-        """Give what proves membership to the brokers, as it is now. Raises: KafkaUnavailable, if it proves none."""
+    def membership(self) -> Membership:
+        """Give the proof of membership as it is now."""
         metadata = self._client.consumer_group_metadata()
-        # Brokers let an empty member id pass without a look. A membership that ended comes back within `poll` alone,
-        # so a member id that is there now was there when the metadata was taken.
-        if not self._client.memberid():
+        # Brokers let an empty member id pass without a look, and one that has not joined in a group without members.
+        # A membership that ended comes back within `poll` alone, so what is there now was there when the metadata was
+        # taken.
+        if not self._client.memberid() or not self._owned:
             raise KafkaUnavailable("the group does not count this worker among its members now")
-        return metadata
+        return GroupMembership(metadata, self._times_given_back)
+
+    def commit_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
+        """Commit offsets without a transaction, on any thread. Raises: KafkaUnavailable."""
+        assert isinstance(membership, GroupMembership)
+        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in next_offsets.items()]
+        deadline = monotonic() + self._call_timeout_seconds
+        # Brokers know the member, but not what it owns: an offset of another's partition would be taken.
+        while membership.times_given_back == self._times_given_back:
+            error = self._try_to_commit(offsets)
+            if error is None:
+                return
+            if error.code() not in _COMMITTED_LATER or monotonic() > deadline:
+                raise KafkaUnavailable(f"offsets can't be committed: {describe(error)}")
+            sleep(_COMMIT_PAUSE_SECONDS)
+        raise KafkaUnavailable("offsets can't be committed: partitions were given back since the batch was sent")
 
     def close(self) -> None:
         """Leave the group; serves revokes."""
         self._client.close()
+        self._offsets.close()
+
+    def _give_back(self, partitions: Sequence[TopicPartition]) -> None:
+        self._owned.difference_update(one.partition for one in partitions)
+        self._times_given_back += 1
+
+    def _try_to_commit(self, offsets: list[TopicPartition]) -> KafkaError | None:
+        answers: list[TopicPartition] = []
+
+        def commit() -> None:
+            answers.extend(self._client.commit(offsets=offsets, asynchronous=False) or ())
+
+        self._commits_waiting += 1
+        try:
+            call_within(self._call_timeout_seconds + GRACE_SECONDS, "commit", commit)
+        except KafkaException as exception:
+            return error_of(exception)
+        except Unreturned as exception:
+            raise KafkaUnavailable(str(exception)) from exception
+        finally:
+            self._commits_waiting -= 1
+        return next((answer.error for answer in answers if answer.error is not None), None)
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         try:
-            answers = self._client.committed(asked, timeout=CALL_TIMEOUT_SECONDS)
+            answers = self._offsets.committed(asked, timeout=self._call_timeout_seconds)
         except KafkaException as exception:
             raise KafkaUnavailable(describe(error_of(exception))) from exception
         for answer in answers:
@@ -147,9 +222,67 @@ class KafkaConsumer:
             raise self._failures.popleft()
 
 
+class Connections:
+    """Tell of an outage once: librdkafka calls this at every attempt to connect, within `poll`."""
+
+    def __init__(self, failures: deque[Exception]) -> None:
+        self._failures = failures
+        self._causes = Causes()
+        self._down_at = -OUTAGE_SECONDS
+
+    def __call__(self, error: KafkaError) -> None:
+        """Note one error of the client itself."""
+        self._causes(error)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            return
+        is_news = monotonic() - self._down_at > OUTAGE_SECONDS
+        self._down_at = monotonic()
+        if is_news:
+            self._failures.append(KafkaUnavailable(f"no broker can be reached ({self._causes.text()})"))
+
+
+def _classic(config: KafkaConfig) -> dict[str, Any]:
+    """Say how the group is run by its members, as by all brokers and for ever."""
+    session_timeout_ms = config.effective_session_timeout_ms
+    return {
+        "group_protocol": "classic",
+        "session_timeout_ms": session_timeout_ms,
+        # A dead member is noticed by its session's end, and that end by the others' next heartbeat.
+        "heartbeat_interval_ms": min(max(session_timeout_ms // 10, 100), HEARTBEAT_INTERVAL_MAX_MS),
+        "partition_assignment_strategy": "cooperative-sticky",
+    }
+
+
+_PROTOCOLS: Final[Mapping[str, Callable[[KafkaConfig], dict[str, Any]]]] = {
+    "classic": _classic,
+    # KIP-848: brokers share partitions out; session, heartbeat and assignor are theirs to say.
+    "consumer": lambda _: {"group_protocol": "consumer"},
+}
+_COMMITTED_LATER: Final = frozenset(
+    (
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    )
+)
+_TOO_OLD: Final = "the brokers are too old for WORKER_GROUP_PROTOCOL=consumer (Kafka 4.0 is needed); set classic"
+_FATAL: Final[Mapping[int, str]] = {
+    KafkaError.INVALID_SESSION_TIMEOUT: "set WORKER_KAFKA__SESSION_TIMEOUT_MS between the brokers' "
+    "group.min.session.timeout.ms and group.max.session.timeout.ms",
+    KafkaError.UNSUPPORTED_VERSION: _TOO_OLD,
+    KafkaError._UNSUPPORTED_FEATURE: _TOO_OLD,  # noqa: SLF001
+}
+"""What only another setting can mend."""
+
+
 def _raised(error: KafkaError, partition: int | None) -> KafkaUnavailable | KafkaFatal | OffsetUnavailable:
     """Turn librdkafka's error into the port's."""
     text = describe(error)
     if error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:  # noqa: SLF001
         return OffsetUnavailable(partition, text)
+    if error.code() in _FATAL:
+        return KafkaFatal(f"{text}; {_FATAL[error.code()]}")
     return KafkaFatal(text) if error.fatal() else KafkaUnavailable(text)

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
-from worker.adapters.kafka.clients import KafkaConfig, describe, error_of, new_client
+from worker.adapters.kafka.clients import Causes, KafkaConfig, describe, error_of, new_client
 from worker.ports import KafkaUnavailable
 
 ADMIN_TIMEOUT_SECONDS = 10.0
+FIRST_ANSWER_SECONDS = 5.0
+"""Bound of the question that every command begins with: is Kafka there?"""
+
 _LOOK_SECONDS = 0.05
 DEFAULT_RECORD_BYTES_MAX = 1_048_588
 """Kafka's default `max.message.bytes`, for brokers that don't tell theirs."""
@@ -35,7 +40,10 @@ class TopicAdmin:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._bootstrap_servers = config.bootstrap_servers
-        self._client = new_client(AdminClient, config.client(socket_connection_setup_timeout_ms=5_000))
+        self._causes = Causes()
+        self._client = new_client(
+            AdminClient, config.client(socket_connection_setup_timeout_ms=5_000, error_cb=self._causes)
+        )
 
     def cluster_id(self) -> str:
         """Give the cluster's identity."""
@@ -80,11 +88,24 @@ class TopicAdmin:
             raise KafkaUnavailable(f"topic {name}: {describe(error_of(exception))}") from exception
 
     def record_bytes_max(self, names: Sequence[str]) -> Mapping[str, int]:
-        """Give the `max.message.bytes` of each topic that is there, or Kafka's default where the broker keeps it."""
+        """Give the `max.message.bytes` of each topic that takes records, or Kafka's default where the broker keeps it.
+
+        A topic that is not there is left out, and so is one that this worker may not write to.
+        """
+        denied = self.denied(names)
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         answers = self._client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
         sizes = {resource.name: _max_message_bytes(resource.name, future) for resource, future in answers.items()}
-        return {name: size for name, size in sizes.items() if size is not None}
+        return {name: size for name, size in sizes.items() if size is not None and name not in denied}
+
+    def denied(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Say which of the topics that are there this worker may not write to, and what to do."""
+        asked = TopicCollection(list(names))
+        answers = self._client.describe_topics(
+            asked, include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_SECONDS
+        )
+        found = {name: _denial(name, future) for name, future in answers.items()}
+        return {name: text for name, text in found.items() if text is not None}
 
     def _await(self, names: Sequence[str]) -> None:
         """Wait until the brokers tell of the topics: they answer before the news of a new one is everywhere."""
@@ -96,10 +117,11 @@ class TopicAdmin:
 
     def _listed(self) -> ClusterMetadata:
         try:
-            return self._client.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+            return self._client.list_topics(timeout=FIRST_ANSWER_SECONDS)
         except KafkaException as exception:
+            self._client.poll(0)  # Has the causes told.
             raise KafkaUnavailable(
-                f"no broker answers at {self._bootstrap_servers} ({describe(error_of(exception))}): "
+                f"no broker answers at {self._bootstrap_servers} ({self._causes.text()}): "
                 "is Kafka running there, and is WORKER_KAFKA_BOOTSTRAP_SERVERS right?"
             ) from exception
 
@@ -116,3 +138,19 @@ def _max_message_bytes(name: str, future: Future[Mapping[str, ConfigEntry]]) -> 
             raise KafkaUnavailable(f"topic {name}: {describe(error)}") from exception
         return DEFAULT_RECORD_BYTES_MAX
     return int(entry.value) if entry and entry.value else DEFAULT_RECORD_BYTES_MAX
+
+
+def _denial(name: str, future: Future[TopicDescription]) -> str | None:
+    """Say why nothing can be written to a topic; None if it can be, there is no such topic, or brokers don't tell."""
+    try:
+        operations = future.result().authorized_operations
+    except KafkaException as exception:
+        error = error_of(exception)
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return f"this worker may not even see topic {name}; grant it DESCRIBE and WRITE"
+        if error.code() < 0 or error.code() == KafkaError.REQUEST_TIMED_OUT:
+            raise KafkaUnavailable(f"topic {name}: {describe(error)}") from exception
+        return None
+    if not operations or AclOperation.WRITE in operations:
+        return None
+    return f"this worker may not write to topic {name}; grant it WRITE"

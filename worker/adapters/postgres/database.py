@@ -1,10 +1,13 @@
-"""Positions, instances and the journal in PostgreSQL: the runtime's `Database` port.
+"""Positions, instances and the journal in PostgreSQL: the runtime's ports `Positions` and `Database`.
 
-A batch is one transaction on one connection, in four round trips: `begin` sends everything that locks and reads,
-the instances last and apart; `commit` everything that writes, then COMMIT. It never runs chart code and knows no Kafka.
+A batch is one transaction on one connection, in four round trips: `lock`, `read`, `write` and `commit`. It never runs
+chart code and knows no Kafka.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -12,15 +15,17 @@ from psycopg import errors
 
 from worker.adapters.postgres import columns, statements
 from worker.adapters.postgres.definitions import Definition, register_definitions
+from worker.adapters.postgres.faults import COMMITTING, READING, WRITING
 from worker.adapters.postgres.frames import unpack_outputs
 from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.core.digests import lock_key
 from worker.core.errors import SetupError
+from worker.core.instances import Instance
 from worker.ports import (
     Claim,
+    DatabaseRefused,
     DatabaseUnavailable,
-    Found,
     Position,
     PositionMoved,
     RevisionMismatch,
@@ -33,6 +38,9 @@ from worker.ports import (
 LOCK_TABLE_SHARE = 2
 """The batch's advisory locks may fill one part in two of PostgreSQL's lock table."""
 
+MAINTENANCE_CALLS = 20
+"""The care of the journal's days is many short transactions, and may take the time of so many calls."""
+
 
 class PostgresDatabase:
     """Keep a worker's state; `owner` is the worker's token and its sessions' application name."""
@@ -40,6 +48,7 @@ class PostgresDatabase:
     def __init__(self, config: DatabaseConfig, owner: str) -> None:
         self._config = config
         self._session = Session(config, owner)
+        self._registered_at: datetime | None = None
 
     # Start
 
@@ -67,13 +76,13 @@ class PostgresDatabase:
             )
 
     def register(self, machines: Iterable[Definition], registered_by: str) -> None:
-        """Store the definitions that are not known yet. Raises: DatabaseUnavailable."""
+        """Store the definitions that are not known yet, and that they are brought now. Raises: DatabaseUnavailable."""
         with self._session.connection() as connection:
-            register_definitions(connection, machines, registered_by)
+            self._registered_at = register_definitions(connection, machines, registered_by)
 
     def keep_days(self, journal_days: int) -> JournalMaintenance:
         """Make the journal's days ahead and drop those past retention. Raises: DatabaseUnavailable."""
-        with self._session.connection() as connection:
+        with self._session.connection(calls=MAINTENANCE_CALLS) as connection:
             return maintain_journal(connection, journal_days)
 
     # Positions
@@ -83,7 +92,7 @@ class PostgresDatabase:
         return _positions(self._session.rows(statements.POSITIONS, (list(partitions),)))
 
     def insert_positions(self, positions: Sequence[Position]) -> None:
-        """Begin partitions."""
+        """Begin all of these partitions, or none if one has a row already."""
         with self._session.transaction() as connection:
             cursor = connection.execute(statements.INSERT_POSITIONS, columns.inserted_positions(positions))
             if cursor.rowcount != len(positions):
@@ -105,40 +114,59 @@ class PostgresDatabase:
     def release(self, owner: str, published_offsets: Mapping[int, int]) -> None:
         """Give rows of this owner back, with what is published."""
         parameters = (list(published_offsets), list(published_offsets.values()), owner)
-        with self._session.transaction() as connection:
-            connection.execute(statements.RELEASE_POSITIONS, parameters)
+        self._session.call(statements.RELEASE_POSITIONS, parameters)
 
     def unpublished(self, partition: int, start: int, end: int) -> Sequence[Unpublished]:
         """Read the outputs of [start, end) in offset order."""
-        rows: list[Any] = self._session.rows(statements.UNPUBLISHED, (partition, start, end))
+        rows = self._session.rows(statements.UNPUBLISHED, (partition, start, end))
         return [Unpublished(partition, offset, unpack_outputs(packed)) for offset, packed in rows]
+
+    def note_attempt(self, owner: str, partition: int, offset: int) -> int:
+        """Note that the record at `offset` is about to be run on its own; give how often it was before."""
+        noted = self._session.rows(statements.NOTE_ATTEMPT, (partition, owner, offset))
+        if not noted:
+            raise PositionMoved(_moved_text(partition, offset))
+        ((before,),) = noted
+        assert isinstance(before, int)
+        return before
 
     # A batch
 
-    def begin(self, owner: str, wanted: Wanted) -> Found:
-        """Open the batch's transaction, check its positions, take its locks and read."""
+    def lock(self, owner: str, wanted: Wanted) -> Sequence[Seen]:
+        """Open the transaction, check its positions, take its locks, and look its events up in the journal.
+
+        `read` follows at once: a pipeline ends with a flush after its sync, and PostgreSQL does not bound the idling of
+        a session whose last word was a flush.
+        """
         keys = sorted({lock_key(digest) for digest in wanted.digests})
-        with self._session.connection() as connection:
+        with self._session.connection(READING) as connection:
             with connection.pipeline():
-                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                connection.execute(statements.BEGIN)
                 connection.execute(statements.SETTINGS, self._config.timeouts())
                 positions = connection.execute(statements.LOCK_POSITIONS, (list(wanted.next_offsets),))
                 connection.execute(statements.LOCK_SUBJECTS, (keys,))
                 seen = connection.execute(
                     statements.SEEN_EVENTS, (list(wanted.event_keys), self._config.deduplication_days)
                 )
-            # Apart: a pipeline ends with a flush after its sync, and PostgreSQL does not bound the idling of a session
-            # whose last word was a flush, so a worker that stalls would keep its locks.
-            instances = connection.execute(statements.INSTANCES, (list(wanted.digests),))
             as_found = {partition: (next_offset, holder) for partition, next_offset, holder in positions}
-            found = Found(dict(map(columns.instance, instances)), [Seen(*row) for row in seen])
+            events = [Seen(*row) for row in seen]
         self._check_positions(owner, wanted.next_offsets, as_found)
-        return found
+        return events
 
-    def commit(self, writes: Writes) -> None:
-        """Write and COMMIT the open transaction."""
+    def read(self, digests: Sequence[bytes]) -> Mapping[bytes, Instance]:
+        """Read instances by subject digest, under the locks; asks for none too, so that the session idles boundedly."""
+        with self._session.connection(READING) as connection:
+            return dict(map(columns.instance, connection.execute(statements.INSTANCES, (list(digests),))))
+
+    def is_coming(self, source: str, version: str) -> bool:
+        """Tell whether a worker has brought this version of a machine since this one registered its own."""
+        ((is_coming,),) = self._session.rows(statements.IS_COMING, (source, version, self._registered_at))
+        return bool(is_coming)
+
+    def write(self, writes: Writes) -> None:
+        """Write everything."""
         expected = [len(writes.created), len(writes.changed), len(writes.journal), len(writes.next_offsets)]
-        with self._session.connection() as connection:
+        with self._session.connection(WRITING) as connection, _values_refused():
             with connection.pipeline():
                 cursors = [
                     _bulk(connection, statements.INSERT_INSTANCES, columns.created(writes.created)),
@@ -147,8 +175,6 @@ class PostgresDatabase:
                     _bulk(connection, statements.UPDATE_POSITIONS, columns.positions(writes)),
                 ]
             written = [cursor.rowcount if cursor else 0 for cursor in cursors]
-            if written == expected:
-                connection.execute("COMMIT")
         if written != expected:
             self.roll_back()
             raise RevisionMismatch(
@@ -156,12 +182,21 @@ class PostgresDatabase:
                 "another session changed rows under this batch's locks"
             )
 
+    def commit(self) -> None:
+        """COMMIT."""
+        with self._session.connection(COMMITTING) as connection:
+            cursor = connection.execute(statements.COMMIT)
+        if cursor.statusmessage != statements.COMMIT:
+            raise DatabaseUnavailable(f"PostgreSQL answered COMMIT with {cursor.statusmessage}")
+
     def roll_back(self) -> None:
-        """Drop the open transaction; never fails."""
+        """Drop the open transaction, if there is one; never fails."""
+        if not self._session.is_open:
+            return
         try:
             with self._session.connection() as connection:
-                connection.execute("ROLLBACK")
-        except DatabaseUnavailable:
+                connection.execute(statements.ROLLBACK)
+        except (DatabaseUnavailable, DatabaseRefused):
             # Closing the connection has rolled back.
             return
 
@@ -175,7 +210,8 @@ class PostgresDatabase:
             rows = connection.execute(statements.POSITIONS_LOCKED, (partitions,)).fetchall()
             as_found = _positions(rows) == {one.partition: one for one in found}
             if as_found:
-                connection.execute(statements.CLAIM_POSITIONS, (claim.owner, claim.transactional_id, partitions))
+                parameters = {**asdict(claim), "partitions": partitions}
+                connection.execute(statements.CLAIM_POSITIONS, parameters)
         if not as_found:
             raise PositionMoved(f"a position row of partitions {partitions} changed while they were taken")
 
@@ -185,14 +221,27 @@ class PostgresDatabase:
         for partition, next_offset in expected.items():
             if as_found.get(partition) != (next_offset, owner):
                 self.roll_back()
-                raise PositionMoved(
-                    f"the position row of partition {partition} is not as this worker left it at {next_offset}: "
-                    "another worker took the partition"
-                )
+                raise PositionMoved(_moved_text(partition, next_offset))
 
 
 def _positions(rows: Iterable[tuple[Any, ...]]) -> dict[int, Position]:
     return {position.partition: position for position in (Position(*row) for row in rows)}
+
+
+@contextmanager
+def _values_refused() -> Iterator[None]:
+    """Tell of a text that can't even be sent, as one with a lone surrogate, as PostgreSQL's refusals are told."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise psycopg.DataError("a text is not Unicode") from error
+
+
+def _moved_text(partition: int, next_offset: int) -> str:
+    return (
+        f"the position row of partition {partition} is not as this worker left it at {next_offset}: "
+        "another worker took the partition"
+    )
 
 
 def _bulk(
@@ -205,6 +254,6 @@ def _bulk(
 def _binding_text(bound: tuple[Any, ...] | None, ours: tuple[str, str, str]) -> str:
     return (
         f"this database serves cluster, group and topic {bound}, but this worker is set to {ours}. "
-        "Point WORKER_DATABASE_URL at a database of its own; or, if these take over its instances for good and no "
-        "other worker runs, adopt it with: psql \"$WORKER_DATABASE_URL\" -c 'TRUNCATE binding'"
+        "Point WORKER_DATABASE_URL at a database of its own; or, if these take over its instances for good, stop all "
+        "workers and adopt it with `worker adopt`"
     )

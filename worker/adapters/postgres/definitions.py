@@ -1,6 +1,7 @@
-"""Machine definitions: each stored once per hash, with the worker that brought it first."""
+"""Machine definitions: each stored once per hash, with the worker that brought it first, and the time of the last."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import psycopg
@@ -33,14 +34,14 @@ class Definition(Protocol):
 _REGISTER: Final = """
 INSERT INTO definitions (definition_hash, source, version, document, registered_by)
 VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (definition_hash) DO NOTHING
+ON CONFLICT (definition_hash) DO UPDATE SET last_registered_at = now()
 """
 
 
 def register_definitions(
     connection: psycopg.Connection[Any], machines: Iterable[Definition], registered_by: str
-) -> None:
-    """Store the definitions that are not known yet, in one transaction.
+) -> datetime:
+    """Store the definitions that are not known yet, and the time for all, in one transaction; give that time.
 
     `registered_by` names the worker, its version and host. Raises: psycopg.Error.
     """
@@ -51,3 +52,6 @@ def register_definitions(
     ]
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(_REGISTER, rows)
+        ((now,),) = cursor.execute("SELECT now()").fetchall()
+    assert isinstance(now, datetime)
+    return now

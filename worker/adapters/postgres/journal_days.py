@@ -17,6 +17,8 @@ from psycopg.abc import Query
 from psycopg.rows import scalar_row
 from psycopg.sql import SQL, Identifier, Literal
 
+from worker.adapters.postgres.tables import JOURNAL_STORAGE
+
 DAYS_AHEAD: Final = 2
 LOCK_TIMEOUT_SECONDS: Final = 2
 STATEMENT_TIMEOUT_SECONDS: Final = 10
@@ -54,7 +56,7 @@ _COUNT_IN_DEFAULT: Final = SQL(
 )
 
 # Made first and attached then, writers of other days go on meanwhile.
-_CREATE: Final = SQL("CREATE TABLE {table} (LIKE journal INCLUDING ALL)")
+_CREATE: Final = SQL(f"CREATE TABLE {{table}} (LIKE journal INCLUDING ALL) WITH ({JOURNAL_STORAGE})")
 
 # Under the lock no row of the day can come in behind the move.
 _MOVE: Final = SQL("""
@@ -66,7 +68,7 @@ INSERT INTO {table} SELECT * FROM moved
 _ATTACH: Final = SQL("ALTER TABLE journal ATTACH PARTITION {table} FOR VALUES FROM ({day}) TO ({after})")
 
 # The rows of a day by its primary key alone: each partition that it knows, then whether that has a row from W on.
-# A partition without a position row counts as wholly unpublished.
+# A partition without a position row counts as wholly unpublished; of an incarnation that ended nothing is published.
 _HOLDS_UNPUBLISHED: Final = SQL("""
 WITH RECURSIVE known (partition) AS (
     SELECT min(partition) FROM {day}
@@ -78,7 +80,8 @@ SELECT EXISTS (
     SELECT FROM known LEFT JOIN positions USING (partition)
     WHERE EXISTS (
         SELECT FROM {day} AS row
-        WHERE row.partition = known.partition AND row.record_offset >= coalesce(positions.published_offset, 0)
+        WHERE row.partition = known.partition AND row.incarnation >= coalesce(positions.incarnation, 0)
+            AND row.record_offset >= coalesce(positions.published_offset, 0)
     )
 )
 """)
@@ -87,7 +90,8 @@ _PURGE: Final = """
 DELETE FROM journal_default
 WHERE ctid = ANY(ARRAY(
     SELECT row.ctid FROM journal_default AS row JOIN positions USING (partition)
-    WHERE row.day < current_date - %s::integer AND row.record_offset < positions.published_offset
+    WHERE row.day < current_date - %s::integer
+        AND (row.incarnation < positions.incarnation OR row.record_offset < positions.published_offset)
     LIMIT %s
 ))
 """

@@ -36,6 +36,8 @@ SECONDS_MAX: Final = 86_400
 
 _STATEMENT_SECONDS: Final = 30.0
 """How long a statement may take, beside what it waits for a lock."""
+_STATEMENTS_MAX: Final = 4
+"""How many statements a call has that may take long."""
 
 _INSTANCE_MOVED: Final = (
     "the instance is not as this execution read it: another execution came between. Execute the event again."
@@ -87,10 +89,12 @@ class PostgresMachineMemory:
         _check_seconds("idle_timeout_seconds", idle_timeout_seconds)
         _check_connections(connections_max)
         require_current(url)
+        statement_seconds = lock_timeout_seconds + _STATEMENT_SECONDS
         self._config: Final = DatabaseConfig(
             url,
+            call_timeout_seconds=_STATEMENTS_MAX * statement_seconds,
             lock_timeout_seconds=lock_timeout_seconds,
-            statement_timeout_seconds=lock_timeout_seconds + _STATEMENT_SECONDS,
+            statement_timeout_seconds=statement_seconds,
             idle_timeout_seconds=idle_timeout_seconds,
         )
         name = conninfo_to_dict(url).get("application_name") or APPLICATION_NAME

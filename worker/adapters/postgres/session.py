@@ -4,17 +4,23 @@ The connection's application name is the worker's owner token: whoever takes a p
 process ends that process's session by it.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, LiteralString
+from time import monotonic
+from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 
-from worker.adapters.postgres.statements import SETTINGS
-from worker.ports import DatabaseRefused, DatabaseUnavailable
+from worker.adapters.postgres.faults import CALL, Fault, Told, fault_of, raised
+from worker.adapters.postgres.statements import BEGIN, COMMIT, ROLLBACK, SETTINGS
+
+T = TypeVar("T")
 
 LIVENESS: Final = {
     "keepalives_idle": "10",
@@ -24,51 +30,79 @@ LIVENESS: Final = {
 }
 """A server that went without a word is missed within 25 s, not after the hours of TCP's own defaults."""
 
+STATEMENT_SHARE: Final = 0.3
+"""A call has at most three statements that may take long: PostgreSQL ends a slow one before the call's bound does.
+
+So whatever takes long is told as that, and the bound of the call means that there was no word.
+"""
+
+_WAKE_SECONDS: Final = 0.1
+"""How often psycopg looks around while it waits, by its own default."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConfig:
     """Say where the database is and how long its calls may take.
 
-    `url` is a `postgresql://` address, its password included: it is never shown.
-    `deduplication_days` is the window in which an event's second coming is told.
+    `url` is a `postgresql://` address, its password included: it is never shown. `call_timeout_seconds` bounds each
+    call on this side, whatever becomes of the server and the network; the statements of a call have their share of it
+    unless told otherwise. `deduplication_days` is the window in which an event's second coming is told.
     """
 
     url: str
     connect_timeout_seconds: int = 5
+    call_timeout_seconds: float = 30.0
     lock_timeout_seconds: float = 5.0
-    statement_timeout_seconds: float = 30.0
+    statement_timeout_seconds: float | None = None
     idle_timeout_seconds: float = 60.0
     deduplication_days: int = 7
 
     def timeouts(self) -> tuple[str, str, str]:
         """Give lock, statement and idle-in-transaction time-outs as PostgreSQL writes them."""
-        seconds = (self.lock_timeout_seconds, self.statement_timeout_seconds, self.idle_timeout_seconds)
-        lock, statement, idle = (f"{round(value * 1000)}ms" for value in seconds)
+        statement_seconds = self.statement_timeout_seconds or STATEMENT_SHARE * self.call_timeout_seconds
+        lock_seconds = min(self.lock_timeout_seconds, statement_seconds)
+        lock, statement, idle = (
+            f"{max(1, round(value * 1000))}ms" for value in (lock_seconds, statement_seconds, self.idle_timeout_seconds)
+        )
         return lock, statement, idle
 
 
-class Session:
-    """Hold the connection; any failure closes it.
+class BoundedConnection(psycopg.Connection[TupleRow]):
+    """A connection whose waits end at a moment that is set for each call."""
 
-    One of the infrastructure is told as `DatabaseUnavailable`, one of the statement as `DatabaseRefused`.
-    """
+    deadline = math.inf
+
+    def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
+        """Wait for an answer until the deadline; past it, the connection is closed."""
+        left = max(0.0, self.deadline - monotonic())
+        if timeout is not None or left == math.inf:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, left)
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  # psycopg asks callers to turn it into one of their own.
+            # The server may answer later: to whom would not be known.
+            self.close()
+            raise psycopg.OperationalError("the server did not answer in time") from None
+
+
+class Session:
+    """Hold the connection; failures close it, but for those that a part of the same batch may not meet."""
 
     def __init__(self, config: DatabaseConfig, application_name: str) -> None:
         self._config = config
         self._application_name = application_name
-        self._connection: psycopg.Connection | None = None
+        self._connection: BoundedConnection | None = None
 
     @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection]:
-        """Lend the open connection, in autocommit mode. Raises: DatabaseUnavailable."""
+    def connection(self, told: Told = CALL, calls: int = 1) -> Iterator[psycopg.Connection]:
+        """Lend the open connection, in autocommit mode, for the time of so many calls. Raises: what `told` says."""
         try:
-            yield self._connected()
-        except (psycopg.OperationalError, psycopg.InternalError) as error:
-            self.close()
-            raise DatabaseUnavailable(describe(error)) from error
+            connection = self._connected()
+            connection.deadline = monotonic() + calls * self._config.call_timeout_seconds
+            yield connection
         except psycopg.Error as error:
-            self.close()
-            raise DatabaseRefused(f"PostgreSQL refused a statement: {describe(error)}") from error
+            self._recover(error)
+            raise raised(error, told) from error
         except BaseException:
             # Whatever else went wrong may have left a transaction or a pipeline open.
             self.close()
@@ -76,21 +110,40 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
-        """Lend the connection within one bounded transaction. Raises: DatabaseUnavailable."""
+        """Lend the connection within one bounded transaction. Raises: DatabaseUnavailable, DatabaseRefused."""
         with self.connection() as connection, connection.transaction():
             connection.execute(SETTINGS, self._config.timeouts())
             yield connection
 
-    def rows(self, statement: LiteralString, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        """Run one statement, bounded in time, and give its rows. Raises: DatabaseUnavailable."""
-        with self.transaction() as connection:
-            return connection.execute(statement, parameters).fetchall()
+    def call(self, statement: LiteralString, parameters: tuple[object, ...] = ()) -> psycopg.Cursor[TupleRow]:
+        """Run one statement, within the open transaction or else in one of its own, in one round trip.
+
+        Raises: DatabaseUnavailable, DatabaseRefused.
+        """
+        with self.connection() as connection:
+            if connection.info.transaction_status is TransactionStatus.INTRANS:
+                return connection.execute(statement, parameters)
+            with connection.pipeline():
+                connection.execute(BEGIN)
+                connection.execute(SETTINGS, self._config.timeouts())
+                cursor = connection.execute(statement, parameters)
+                connection.execute(COMMIT)
+            return cursor
+
+    def rows(self, statement: LiteralString, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and give its rows. Raises: as `call`."""
+        return self.call(statement, parameters).fetchall()
 
     def come_to_rest(self) -> None:
         """Close the connection if a transaction is open on it; never fails."""
-        connection = self._connection
-        if connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE:
+        if self.is_open:
             self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that is not at rest."""
+        connection = self._connection
+        return connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE
 
     def close(self) -> None:
         """Close the connection, which rolls back what is open; never fails."""
@@ -98,9 +151,21 @@ class Session:
         if connection is not None:
             connection.close()
 
-    def _connected(self) -> psycopg.Connection:
+    def _recover(self, error: psycopg.Error) -> None:
+        """Close the connection, but roll back alone if a part of the batch will be next."""
+        connection = self._connection
+        if connection is None or fault_of(error) not in (Fault.SIZE, Fault.DATA):
+            self.close()
+            return
+        try:
+            connection.execute(ROLLBACK)
+        except psycopg.Error:
+            self.close()
+        self.come_to_rest()
+
+    def _connected(self) -> BoundedConnection:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
+            self._connection = BoundedConnection.connect(
                 make_conninfo("", **{**LIVENESS, **conninfo_to_dict(self._config.url)}),
                 autocommit=True,
                 # A pooler may give each transaction another server, which does not know what was prepared before.
@@ -109,10 +174,3 @@ class Session:
                 connect_timeout=self._config.connect_timeout_seconds,
             )
         return self._connection
-
-
-def describe(error: psycopg.Error) -> str:
-    """Say what PostgreSQL said, in one line and without anything of the address."""
-    text = error.diag.message_primary or str(error) or type(error).__name__
-    state = f" ({error.sqlstate})" if error.sqlstate else ""
-    return " ".join(text.split()).rstrip(".") + state

@@ -1,4 +1,8 @@
-"""The hot SQL: one statement for everything of its kind in a batch, binary parameters, no ORM."""
+"""The hot SQL: one statement for everything of its kind in a batch, binary parameters, no ORM.
+
+A partition's incarnation is known to SQL alone: rows of the journal carry that of their position row, so that offsets
+which name other records by now (the topic was made anew, or reading began elsewhere) are not taken for the same.
+"""
 
 SETTINGS = """
 SELECT set_config('lock_timeout', %s, true),
@@ -52,6 +56,10 @@ WHERE instances.subject_digest = row.subject_digest AND instances.revision = row
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
+COMMIT = "COMMIT"
+
+ROLLBACK = "ROLLBACK"
+
 BEGIN_LOCKED = f"{BEGIN};{SETTINGS};SELECT pg_advisory_xact_lock(%s)"
 
 REPLACE_INSTANCES = """
@@ -88,11 +96,11 @@ INSERT_JOURNAL = """
 INSERT INTO journal (partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
                      event_type, content_digest, consumed, outcome, reason, error_name, error_message,
                      states_before, states_after, revision, definition_hash, now_ms,
-                     record_key, event, event_headers, outputs)
+                     record_key, event, event_headers, outputs, incarnation)
 SELECT partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
        event_type, content_digest, consumed, outcome, reason, error_name, error_message,
        states_before::text[], states_after::text[], revision, definition_hash, now_ms,
-       record_key, event, event_headers, outputs
+       record_key, event, event_headers, outputs, incarnation
 FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bigint[], %b::text[], %b::text[],
             %b::text[], %b::bytea[], %b::boolean[], %b::text[], %b::text[], %b::text[], %b::text[],
             %b::text[], %b::text[], %b::bigint[], %b::bytea[], %b::bigint[],
@@ -101,25 +109,25 @@ FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bigint[], %b
           event_type, content_digest, consumed, outcome, reason, error_name, error_message,
           states_before, states_after, revision, definition_hash, now_ms,
           record_key, event, event_headers, outputs)
+  JOIN positions USING (partition)
 """
 
 UPDATE_POSITIONS = """
 UPDATE positions
 SET next_offset = row.next_offset, published_offset = greatest(positions.published_offset, row.published_offset),
+    deaths = CASE WHEN row.next_offset = positions.next_offset THEN deaths ELSE 0 END,
+    attempts = CASE WHEN row.next_offset = positions.next_offset THEN attempts ELSE 0 END,
     updated_at = now()
 FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS row (partition, next_offset, published_offset)
 WHERE positions.partition = row.partition
 """
 
 POSITIONS = """
-SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id
+SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id, deaths, attempts
 FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition
 """
 
-POSITIONS_LOCKED = """
-SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id
-FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition FOR UPDATE
-"""
+POSITIONS_LOCKED = f"{POSITIONS} FOR UPDATE"
 
 INSERT_POSITIONS = """
 INSERT INTO positions (partition, topic_id, next_offset, published_offset, owner, transactional_id)
@@ -128,7 +136,16 @@ ON CONFLICT DO NOTHING
 """
 
 CLAIM_POSITIONS = """
-UPDATE positions SET owner = %s, transactional_id = %s, updated_at = now() WHERE partition = ANY(%b::int[])
+UPDATE positions
+SET deaths = deaths + CASE WHEN owner <> %(owner)s THEN 1 ELSE 0 END, owner = %(owner)s,
+    transactional_id = %(transactional_id)s, updated_at = now()
+WHERE partition = ANY(%(partitions)b::int[])
+"""
+
+NOTE_ATTEMPT = """
+UPDATE positions SET attempts = attempts + 1, updated_at = now()
+WHERE partition = %s AND owner = %s AND next_offset = %s
+RETURNING attempts - 1
 """
 
 END_SESSIONS = """
@@ -138,16 +155,20 @@ WHERE application_name = ANY(%b::text[]) AND pid <> pg_backend_pid()
 
 RELEASE_POSITIONS = """
 UPDATE positions
-SET owner = NULL, transactional_id = NULL, updated_at = now(),
+SET owner = NULL, transactional_id = NULL, deaths = 0, updated_at = now(),
     published_offset = greatest(positions.published_offset, row.published_offset)
 FROM unnest(%b::int[], %b::bigint[]) AS row (partition, published_offset)
 WHERE positions.partition = row.partition AND positions.owner = %s
 """
 
 UNPUBLISHED = """
-SELECT record_offset, outputs FROM journal
+SELECT record_offset, outputs FROM journal JOIN positions USING (partition, incarnation)
 WHERE partition = %s AND record_offset >= %s AND record_offset < %s AND outputs IS NOT NULL
 ORDER BY record_offset
+"""
+
+IS_COMING = """
+SELECT EXISTS (SELECT FROM definitions WHERE source = %s AND version = %s AND last_registered_at > %s)
 """
 
 BINDING = "SELECT cluster_id, group_id, input_topic FROM binding"

@@ -41,6 +41,7 @@ metadata: Final = MetaData(
 
 _TIME = TIMESTAMP(timezone=True)
 _NOW = text("now()")
+_ZERO = text("0")
 
 
 def _digest_check(column: str) -> CheckConstraint:
@@ -69,6 +70,27 @@ positions: Final = Table(
     Column("owner", TEXT),
     Column("transactional_id", TEXT),
     Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+    Column(
+        "deaths",
+        INTEGER,
+        nullable=False,
+        server_default=_ZERO,
+        comment="Owners that ended without a release since next_offset moved",
+    ),
+    Column(
+        "attempts",
+        INTEGER,
+        nullable=False,
+        server_default=_ZERO,
+        comment="How often the record at next_offset was run on its own",
+    ),
+    Column(
+        "incarnation",
+        INTEGER,
+        nullable=False,
+        server_default=_ZERO,
+        comment="How often reading was begun elsewhere; rows of the journal carry it",
+    ),
     CheckConstraint("published_offset >= 0 and published_offset <= next_offset", name="offsets"),
     # Every batch updates these rows: room on the page and no index beside the key keep the updates HOT.
     postgresql_with={"fillfactor": 50},
@@ -134,7 +156,8 @@ journal: Final = Table(
     Column("event_headers", BYTEA, comment="JSON: a list of [name, {text or base64} or null]"),
     Column("outputs", BYTEA, comment="JSON: a list of {topic, key, value, headers}"),
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
-    PrimaryKeyConstraint("partition", "record_offset", "day"),
+    Column("incarnation", INTEGER, nullable=False, server_default=_ZERO, comment="That of the position row"),
+    PrimaryKeyConstraint("partition", "record_offset", "incarnation", "day"),
     postgresql_partition_by="RANGE (day)",
     comment="One row per consumed record: what came in, what it came to, what goes out",
 )
@@ -150,6 +173,7 @@ definitions: Final = Table(
     Column("document", TEXT, nullable=False),
     Column("registered_at", _TIME, nullable=False, server_default=_NOW),
     Column("registered_by", TEXT, nullable=False),
+    Column("last_registered_at", _TIME, nullable=False, server_default=_NOW, comment="Last start of a worker with it"),
     comment="Each machine definition that a worker ran, once per hash",
 )
 
@@ -180,6 +204,12 @@ COMPRESSED: Final = {
 }
 """Large columns by table. They are compressed by lz4 where the server was built with it, else by its default."""
 
+JOURNAL_STORAGE: Final = "toast_tuple_target = 8160"
+"""Rows of the journal are written once and seldom read: they are compressed only where a page is too small for them.
+
+Partitions don't take storage parameters from their parent: whoever makes one gives it this.
+"""
+
 
 def _compress(table: str) -> str:
     actions = ", ".join(f"ALTER COLUMN {column} SET COMPRESSION lz4" for column in COMPRESSED[table])
@@ -197,7 +227,7 @@ $$
 # Partitions take the compression of their parent as it is when they are made, so the default partition comes last.
 _EXTRAS: Final = (
     *(_compress(table) for table in COMPRESSED),
-    "CREATE TABLE journal_default PARTITION OF journal DEFAULT",
+    f"CREATE TABLE journal_default PARTITION OF journal DEFAULT WITH ({JOURNAL_STORAGE})",
     *FUNCTIONS.values(),
     *VIEWS.values(),
 )

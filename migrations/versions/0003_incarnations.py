@@ -1,0 +1,86 @@
+"""Count what killed its owners, tell incarnations of a partition apart, and keep who brought a definition last.
+
+Runs before the workers of this version are rolled out: it only adds. The journal's primary key is built anew, though,
+and batches wait meanwhile: seconds for each ten million rows.
+"""
+
+from typing import Final
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+POSITIONS: Final = """
+ALTER TABLE positions
+    ADD COLUMN deaths integer NOT NULL DEFAULT 0,
+    ADD COLUMN attempts integer NOT NULL DEFAULT 0,
+    ADD COLUMN incarnation integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN positions.deaths IS 'Owners that ended without a release since next_offset moved';
+COMMENT ON COLUMN positions.attempts IS 'How often the record at next_offset was run on its own';
+COMMENT ON COLUMN positions.incarnation IS 'How often reading was begun elsewhere; rows of the journal carry it'
+"""
+
+JOURNAL: Final = """
+ALTER TABLE journal ADD COLUMN incarnation integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN journal.incarnation IS 'That of the position row';
+ALTER TABLE journal
+    DROP CONSTRAINT journal_pkey,
+    ADD CONSTRAINT journal_pkey PRIMARY KEY (partition, record_offset, incarnation, day)
+"""
+
+# A partitioned table has no storage parameters, and its partitions each have their own.
+STORAGE: Final = """
+DO $$
+DECLARE
+    day regclass;
+BEGIN
+    FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass LOOP
+        EXECUTE 'ALTER TABLE ' || day::text || ' SET (toast_tuple_target = 8160)';
+    END LOOP;
+END
+$$
+"""
+
+DEFINITIONS: Final = """
+ALTER TABLE definitions ADD COLUMN last_registered_at timestamptz NOT NULL DEFAULT now();
+COMMENT ON COLUMN definitions.last_registered_at IS 'Last start of a worker with it';
+UPDATE definitions SET last_registered_at = registered_at
+"""
+
+UPGRADE: Final = (POSITIONS, JOURNAL, STORAGE, DEFINITIONS)
+
+# Rows of incarnations that ended would stand for other records than those of their offsets.
+DOWNGRADE: Final = """
+DELETE FROM journal USING positions
+WHERE journal.partition = positions.partition AND journal.incarnation <> positions.incarnation;
+ALTER TABLE journal
+    DROP CONSTRAINT journal_pkey,
+    ADD CONSTRAINT journal_pkey PRIMARY KEY (partition, record_offset, day);
+ALTER TABLE journal DROP COLUMN incarnation;
+ALTER TABLE positions DROP COLUMN deaths, DROP COLUMN attempts, DROP COLUMN incarnation;
+ALTER TABLE definitions DROP COLUMN last_registered_at;
+DO $$
+DECLARE
+    day regclass;
+BEGIN
+    FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass LOOP
+        EXECUTE 'ALTER TABLE ' || day::text || ' RESET (toast_tuple_target)';
+    END LOOP;
+END
+$$
+"""
+
+
+def upgrade() -> None:
+    """Add the columns, and put the incarnation into the journal's key."""
+    connection = op.get_bind()
+    for part in UPGRADE:
+        connection.exec_driver_sql(part)
+
+
+def downgrade() -> None:
+    """Drop the columns, and what was journalled of incarnations that ended."""
+    op.get_bind().exec_driver_sql(DOWNGRADE)

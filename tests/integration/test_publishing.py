@@ -1,0 +1,243 @@
+"""What becomes of outputs and offsets when a publication does not go well, on Apache Kafka."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin._acl import AclOperation
+from confluent_kafka.admin._resource import ResourceType
+
+from tests.integration.kafka_bench import Bench, Member, Publishing, allow_only
+from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.servers.proxy import TcpProxy
+from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin
+from worker.core.records import Output
+from worker.ports import KafkaUnavailable, PublicationUnknown
+
+CALL_SECONDS = 3.0
+
+
+@pytest.fixture
+def bench(kafka_cluster: KafkaCluster) -> Iterator[Bench]:
+    made = Bench.make(kafka_cluster)
+    made.properties = {"topic.metadata.propagation.max.ms": "1000"}
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def member(bench: Bench) -> Member:
+    return bench.join_alone()
+
+
+@pytest.fixture(params=["transactional", "plain"])
+def publishing(request: pytest.FixtureRequest, bench: Bench, member: Member) -> Publishing:
+    return bench.publisher(member) if request.param == "transactional" else bench.plain_publisher(member)
+
+
+def failure(publishing: Publishing, outputs: list[Output], offset: int = 1) -> PublicationUnknown:
+    with pytest.raises(PublicationUnknown) as raised:
+        publishing.publish(outputs, {0: offset})
+    return raised.value
+
+
+class TestRefusedOutputs:
+    def test_a_topic_that_stays_unknown_refuses_its_outputs_alone(self, bench: Bench, publishing: Publishing) -> None:
+        lost = Output("no-such-topic", b"key", b"1", ())
+        error = failure(publishing, [bench.out(b"2"), lost, bench.out(b"3")])
+        assert error.refused == {lost: "topic no-such-topic does not exist; create it"}
+        publishing.real.replace()
+        publishing.publish([bench.out(b"2"), bench.out(b"3")], {0: 1})
+        assert bench.visible()[-2:] == [b"2", b"3"]
+        assert publishing.member.committed()[0] == 1
+
+    def test_a_record_that_is_too_large_is_told_from_those_sent_with_it(
+        self, bench: Bench, publishing: Publishing
+    ) -> None:
+        bench.limit_outputs(4_000)
+        small, large = [bench.out(os.urandom(1_000)) for _ in range(6)], bench.out(os.urandom(5_000))
+        undecided = failure(publishing, [*small[:3], large, *small[3:]])
+        assert undecided.refused == {}, "brokers refuse all records that come together"
+        publishing.real.replace()
+        decided = failure(publishing, [*small[:3], large, *small[3:]])
+        assert decided.refused == {large: f"the record is too large for topic {bench.output}"}
+        publishing.real.replace()
+        publishing.publish(small, {0: 1})
+        assert [value for value in bench.visible() if value == large.value] == []
+        assert bench.visible()[-6:] == [one.value for one in small]
+
+    def test_records_that_are_too_large_together_go_out_one_by_one(self, bench: Bench, publishing: Publishing) -> None:
+        bench.limit_outputs(4_000)
+        outputs = [bench.out(os.urandom(1_000)) for _ in range(20)]
+        assert failure(publishing, outputs).refused == {}
+        publishing.real.replace()
+        publishing.publish(outputs, {0: 1})
+        assert bench.visible() == [one.value for one in outputs]
+
+    def test_a_record_without_a_key_is_refused_by_a_topic_that_compacts(
+        self, bench: Bench, publishing: Publishing
+    ) -> None:
+        bench.cluster.set_topic(bench.output, "cleanup.policy", "compact")
+        good, bad = bench.out(b"good"), Output(bench.output, None, b"bad", ())
+        # Without keys, records go to any partition: two tries show that the record itself is meant.
+        refused = [failure(publishing, [good, bad]).refused]
+        publishing.real.replace()
+        refused.append(failure(publishing, [good, bad]).refused)
+        assert refused[0] == {}
+        assert list(refused[1]) == [bad]
+        assert "has none" in refused[1][bad]
+
+    def test_other_failures_refuse_nothing(self, bench: Bench, member: Member) -> None:
+        fenced = bench.publisher(member, f"fenced-{bench.group_id}")
+        bench.publisher(member, f"fenced-{bench.group_id}")
+        assert failure(fenced, [bench.out(b"1")]).refused == {}
+
+
+class TestTransactions:
+    def test_a_fenced_producer_says_so_and_goes_on_once_it_is_replaced(self, bench: Bench, member: Member) -> None:
+        first = bench.publisher(member, f"both-{bench.group_id}")
+        bench.publisher(member, f"both-{bench.group_id}")
+        error = failure(first, [bench.out(b"1")])
+        assert "(fenced; _FENCED" in str(error)
+        assert "partitions that are still owned are taken again" in str(error)
+        first.real.replace()
+        first.publish([bench.out(b"2")], {0: 2})
+        assert bench.visible() == [b"2"]
+        assert member.committed()[0] == 2
+
+    def test_after_a_failure_nothing_goes_out_before_the_producer_is_replaced(
+        self, bench: Bench, member: Member
+    ) -> None:
+        publishing = bench.publisher(member)
+        publishing.real.close()
+        assert "begin_transaction failed" in str(failure(publishing, [bench.out(b"1")]))
+
+    def test_a_membership_of_before_a_rebalance_is_refused(self, bench: Bench, member: Member) -> None:
+        publishing = bench.publisher(member)
+        before = member.consumer.membership()
+        second = bench.join()
+
+        def is_shared() -> bool:
+            member.consumer.poll(1, 0.05)
+            return len(second.told.owned) == 2
+
+        second.poll_until(is_shared)
+        publishing.real.send([bench.out(b"1")])
+        with pytest.raises(PublicationUnknown, match=r"send_offsets_to_transaction failed \(abortable; ILLEGAL_GENER"):
+            publishing.real.send_offsets({0: 5}, before)
+        publishing.real.replace()
+        assert bench.visible() == []
+        assert member.committed()[0] is None
+
+    def test_a_member_that_lost_everything_has_no_membership(self, bench: Bench, member: Member) -> None:
+        member.consumer._client.unsubscribe()
+        member.poll_until(lambda: not member.told.owned)
+        with pytest.raises(KafkaUnavailable, match="member"):
+            member.consumer.membership()
+
+    @pytest.mark.parametrize("fault", ["cut", "stall"])
+    def test_an_end_that_is_not_known_is_told_in_time_and_cleared_up_by_the_next_producer(
+        self, kafka_server: KafkaServer, kafka_proxy: TcpProxy, fault: str
+    ) -> None:
+        bench = Bench.make(kafka_server.cluster)
+        bench.call_timeout_seconds = CALL_SECONDS
+        member = bench.join_alone()
+        bench.bootstrap_servers = kafka_server.proxied_cluster.bootstrap_servers
+        publishing = bench.publisher(member)
+        publishing.real.send([bench.out(b"1")])
+        publishing.real.send_offsets({0: 1}, member.consumer.membership())
+        getattr(kafka_proxy, fault)()
+        begun = time.monotonic()
+        with pytest.raises(PublicationUnknown, match="commit_transaction failed"):
+            publishing.real.commit()
+        with pytest.raises(KafkaUnavailable, match="can't be taken"):
+            publishing.real.replace()
+        assert time.monotonic() - begun < 3 * CALL_SECONDS
+        kafka_proxy.restore()
+        publishing.real.replace()
+        committed = member.committed()[0]
+        assert bench.visible() == ([b"1"] if committed == 1 else []), "both or none"
+        publishing.publish([bench.out(b"2")], {0: 2})
+        assert bench.visible()[-1] == b"2"
+        assert member.committed()[0] == 2
+        bench.close()
+
+    def test_offsets_are_given_up_in_time_when_the_broker_is_gone(self, kafka_server: KafkaServer) -> None:
+        bench = Bench.make(kafka_server.cluster)
+        bench.call_timeout_seconds = CALL_SECONDS
+        member = bench.join_alone()
+        publishing = bench.publisher(member)
+        publishing.publish([bench.out(b"1")], {0: 1})
+        publishing.real.send([bench.out(b"2")])
+        membership = member.consumer.membership()
+        kafka_server.kill()
+        begun = time.monotonic()
+        with pytest.raises(PublicationUnknown, match="send_offsets_to_transaction"):
+            publishing.real.send_offsets({0: 2}, membership)
+        assert time.monotonic() - begun < CALL_SECONDS + 7
+        kafka_server.start()
+        publishing.real.replace()
+        assert bench.visible() == [b"1"]
+        bench.close()
+
+
+class TestRights:
+    @pytest.fixture
+    def guarded(self, kafka_jars: None, tmp_path: Path) -> Iterator[Bench]:
+        """Start a broker that keeps rights; all that nothing is said of is allowed."""
+        server = KafkaServer(
+            tmp_path,
+            properties={
+                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "allow.everyone.if.no.acl.found": "true",
+            },
+        )
+        server.start()
+        made = Bench.make(server.cluster)
+        yield made
+        made.close()
+        server.stop()
+
+    def test_a_topic_that_may_not_be_written_to_is_measured_as_one_that_is_not_there(self, guarded: Bench) -> None:
+        denied, hidden = guarded.cluster.make_topic("denied"), guarded.cluster.make_topic("hidden")
+        allow_only(guarded.cluster, ResourceType.TOPIC, denied, [AclOperation.READ])
+        allow_only(guarded.cluster, ResourceType.TOPIC, hidden, [AclOperation.DESCRIBE_CONFIGS])
+        admin = TopicAdmin(guarded.config)
+        names = [guarded.output, denied, hidden, "no-such-topic"]
+        assert admin.record_bytes_max(names) == {guarded.output: DEFAULT_RECORD_BYTES_MAX}
+        assert admin.denied(names) == {
+            denied: f"this worker may not write to topic {denied}; grant it WRITE",
+            hidden: f"this worker may not even see topic {hidden}; grant it DESCRIBE and WRITE",
+        }
+
+    def test_missing_rights_on_group_and_transactional_id_are_named(self, guarded: Bench) -> None:
+        publishing = guarded.publisher(guarded.join_alone())
+        allow_only(guarded.cluster, ResourceType.TRANSACTIONAL_ID, "denied", [AclOperation.DESCRIBE])
+        with pytest.raises(KafkaUnavailable, match="grant this worker DESCRIBE and WRITE on transactional ids"):
+            publishing.real.fence("denied")
+        membership = publishing.member.consumer.membership()
+        allow_only(guarded.cluster, ResourceType.GROUP, guarded.group_id, [AclOperation.DESCRIBE])
+        publishing.real.send([guarded.out(b"1")])
+        with pytest.raises(PublicationUnknown, match="grant this worker READ on its consumer group"):
+            publishing.real.send_offsets({0: 1}, membership)
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    def test_a_topic_that_may_not_be_written_to_refuses_its_outputs_alone(self, guarded: Bench, hidden: bool) -> None:
+        denied = guarded.cluster.make_topic("denied")
+        allow_only(
+            guarded.cluster,
+            ResourceType.TOPIC,
+            denied,
+            [AclOperation.DESCRIBE_CONFIGS if hidden else AclOperation.READ],
+        )
+        publishing = guarded.publisher(guarded.join_alone())
+        outputs = [guarded.out(b"1"), Output(denied, b"key", b"2", ()), guarded.out(b"3")]
+        error = failure(publishing, outputs)
+        assert list(error.refused) == [outputs[1]]
+        assert denied in error.refused[outputs[1]]
+        assert "WRITE" in error.refused[outputs[1]]
+        publishing.real.replace()
+        publishing.publish([outputs[0], outputs[2]], {0: 1})
+        assert guarded.visible() == [b"1", b"3"]

@@ -1,0 +1,242 @@
+"""Deliberate faults in the protocol: each leaves out one rule, and the simulation must find what that does.
+
+They stand around the ports, or take a server's duty away: the runtime itself is the real one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from tests.simulation.deployment import Deployment
+from tests.simulation.servers import EMPTY, SimConsumer, SimDatabase, SimPublisher
+from tests.simulation.servers.group import SimMembership
+from worker.ports import (
+    Claim,
+    KafkaUnavailable,
+    Membership,
+    Position,
+    PublicationUnknown,
+    Seen,
+    Standing,
+    Unpublished,
+    Wanted,
+    Writes,
+)
+from worker.runtime.loop import Parts
+
+Mutant = TypeVar("Mutant")
+
+
+def _of(port: object, mutant: type[Mutant]) -> Mutant:
+    """Make a mutant of a port's adapter, with all that this has."""
+    made = mutant.__new__(mutant)
+    made.__dict__.update(port.__dict__)
+    return made
+
+
+def offsets_before_database(parts: Parts, deployment: Deployment) -> Parts:
+    """Take a COMMIT for done that is only on its way: Kafka's transaction comes before PostgreSQL's."""
+    database = _of(parts.database, _CommitsLater)
+    return replace(parts, database=database, positions=database)
+
+
+class _CommitsLater(SimDatabase):
+    is_due = False
+
+    def commit(self) -> None:
+        self.is_due = True
+
+    def positions(self, partitions: Sequence[int]) -> Mapping[int, Position]:
+        self._commit_due()
+        return super().positions(partitions)
+
+    def release(self, owner: str, published_offsets: Mapping[int, int]) -> None:
+        self._commit_due()
+        super().release(owner, published_offsets)
+
+    def note_attempt(self, owner: str, partition: int, offset: int) -> int:
+        self._commit_due()
+        return super().note_attempt(owner, partition, offset)
+
+    def lock(self, owner: str, wanted: Wanted) -> Sequence[Seen]:
+        self._commit_due()
+        return super().lock(owner, wanted)
+
+    def _commit_due(self) -> None:
+        due, self.is_due = self.is_due, False
+        if due and self.in_transaction:
+            super().commit()
+
+
+def no_fencing(parts: Parts, deployment: Deployment) -> Parts:
+    """Leave a dead owner's producer as it is."""
+    return replace(parts, publisher=_of(parts.publisher, _FencesNobody))
+
+
+class _FencesNobody(SimPublisher):
+    def fence(self, transactional_id: str) -> None:
+        return
+
+
+def fresh_metadata(parts: Parts, deployment: Deployment) -> Parts:
+    """Send offsets with the membership of that moment, whoever owns the partitions by then."""
+    publisher: _SendsFreshMetadata = _of(parts.publisher, _SendsFreshMetadata)
+    assert isinstance(parts.consumer, SimConsumer)
+    publisher.consumer = parts.consumer
+    return replace(parts, publisher=publisher)
+
+
+class _SendsFreshMetadata(SimPublisher):
+    consumer: SimConsumer
+
+    def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
+        try:
+            current = self.consumer.membership()
+        except KafkaUnavailable:
+            current = EMPTY
+        super().send_offsets(next_offsets, current)
+
+
+def empty_membership(parts: Parts, deployment: Deployment) -> Parts:
+    """Send offsets as one who is no member, which brokers let pass."""
+    return replace(parts, consumer=_of(parts.consumer, _IsNobody))
+
+
+class _IsNobody(SimConsumer):
+    def membership(self) -> SimMembership:
+        return EMPTY
+
+
+def next_offsets_after_abort(parts: Parts, deployment: Deployment) -> Parts:
+    """Go on with the next batch after a publication failed."""
+    return replace(parts, publisher=_of(parts.publisher, _GoesOn))
+
+
+class _GoesOn(SimPublisher):
+    def commit(self) -> None:
+        try:
+            super().commit()
+        except PublicationUnknown:
+            self.replace(self.batch_bytes_max or 0)
+
+
+def producer_kept(parts: Parts, deployment: Deployment) -> Parts:
+    """Go on with the same producer after a publication of unknown fate."""
+    return replace(parts, publisher=_of(parts.publisher, _KeepsProducer))
+
+
+class _KeepsProducer(SimPublisher):
+    kept: int | None = None
+
+    def replace(self, batch_bytes_max: int) -> None:
+        if self.kept is None:
+            super().replace(batch_bytes_max)
+            self.kept = self._epoch
+            return
+        epoch = self.kept
+        self.close()
+        try:
+            self._call("abort", lambda: self._kafka.end_transaction(self._transactional_id, epoch, commit=False))
+        except PublicationUnknown:
+            super().replace(batch_bytes_max)
+            self.kept = self._epoch
+        else:
+            self._epoch = epoch
+
+
+def no_locks(parts: Parts, deployment: Deployment) -> Parts:
+    """Read and write instances without their locks."""
+    deployment.postgres.lock_subjects = lambda *_: None  # type: ignore[method-assign]
+    return parts
+
+
+def no_look_up(parts: Parts, deployment: Deployment) -> Parts:
+    """Run events without looking whether they were consumed before."""
+    deployment.postgres.seen = lambda event_keys: []  # type: ignore[method-assign]
+    return parts
+
+
+def positions_not_compared(parts: Parts, deployment: Deployment) -> Parts:
+    """Apply a batch wherever the partition stands."""
+    deployment.postgres.check_positions = lambda *_: None  # type: ignore[method-assign]
+    return parts
+
+
+def owner_not_checked(parts: Parts, deployment: Deployment) -> Parts:
+    """Apply a batch whoever owns the partition, if it stands as expected."""
+    postgres = deployment.postgres
+    check = type(postgres).check_positions
+
+    def unchecked(owner: str, next_offsets: Mapping[int, int]) -> None:
+        for partition, offset in next_offsets.items():
+            row = postgres.positions.get(partition)
+            check(postgres, (row.owner if row else None) or "", {partition: offset})
+
+    postgres.check_positions = unchecked  # type: ignore[method-assign]
+    return parts
+
+
+def published_too_early(parts: Parts, deployment: Deployment) -> Parts:
+    """Say of a batch's outputs that they are published when it is applied."""
+    database = _of(parts.database, _SaysPublished)
+    return replace(parts, database=database, positions=database)
+
+
+class _SaysPublished(SimDatabase):
+    def write(self, writes: Writes) -> None:
+        super().write(replace(writes, published_offsets=writes.next_offsets))
+
+
+def unstable_offsets(parts: Parts, deployment: Deployment) -> Parts:
+    """Ask for committed offsets without waiting for pending ones."""
+    kafka = deployment.kafka
+
+    def unstable(partition: int) -> Standing:
+        return Standing(kafka.committed.get(partition), kafka.first_offsets[partition], kafka.topic_id)
+
+    kafka.standing = unstable  # type: ignore[method-assign]
+    return parts
+
+
+def not_from_the_journal(parts: Parts, deployment: Deployment) -> Parts:
+    """Leave unpublished what a dead owner left."""
+    database = _of(parts.database, _RemembersNothing)
+    return replace(parts, database=database, positions=database)
+
+
+class _RemembersNothing(SimDatabase):
+    def unpublished(self, partition: int, start: int, end: int) -> Sequence[Unpublished]:
+        return []
+
+
+def claim_not_compared(parts: Parts, deployment: Deployment) -> Parts:
+    """Take rows whoever has them by now."""
+    database = _of(parts.database, _ClaimsAnyway)
+    return replace(parts, database=database, positions=database)
+
+
+class _ClaimsAnyway(SimDatabase):
+    def claim(self, found: Sequence[Position], claim: Claim) -> None:
+        rows = self._server.positions
+        super().claim([rows[one.partition] for one in found], claim)
+
+
+MUTANTS: Final[Mapping[str, Callable[[Parts, Deployment], Parts]]] = {
+    one.__name__.replace("_", "-"): one
+    for one in (
+        offsets_before_database,
+        no_fencing,
+        fresh_metadata,
+        empty_membership,
+        next_offsets_after_abort,
+        producer_kept,
+        no_locks,
+        no_look_up,
+        positions_not_compared,
+        owner_not_checked,
+        published_too_early,
+        unstable_offsets,
+        not_from_the_journal,
+        claim_not_compared,
+    )
+}

@@ -1,0 +1,115 @@
+"""What happens to a call on its way: nothing mostly, else one of the fates that a table names, drawn by the seed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from worker.ports import DatabaseUnavailable, KafkaUnavailable, PublicationUnknown
+
+DATABASE: Final = frozenset(
+    {
+        "positions",
+        "insert_positions",
+        "claim",
+        "release",
+        "unpublished",
+        "note_attempt",
+        "lock",
+        "read",
+        "is_coming",
+        "write",
+        "commit",
+    }
+)
+KAFKA: Final = frozenset({"poll", "topic_id", "standings", "replace", "fence"})
+PUBLISHING: Final = frozenset({"send_offsets", "publish"})
+LOCAL: Final = frozenset({"send", "flush", "go_on", "membership", "leave"})
+"""Calls that a client answers by itself: they can't fail, but the process can die at them."""
+
+CALL_SECONDS_MAX: Final = 30.0
+"""After this the client gives a call up."""
+
+LOCK_SECONDS_MAX: Final = 5.0
+"""PostgreSQL's lock_timeout."""
+
+LATE_SECONDS_MAX: Final = 20.0
+"""How long a request may be on its way that its sender has given up."""
+
+
+def error_of(name: str) -> Exception:
+    """Give what a call raises that did not come back."""
+    if name in DATABASE:
+        return DatabaseUnavailable(f"{name}: the connection was lost")
+    if name in PUBLISHING or name in LOCAL:
+        return PublicationUnknown(f"{name}: the connection was lost")
+    return KafkaUnavailable(f"{name}: the connection was lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one call.
+
+    `request_seconds` and `answer_seconds` are its ways, None: it never comes there. `given_up_seconds` is when the
+    caller stops waiting. `kills` says that the process dies before the call, or when it is answered.
+    """
+
+    name: str
+    request_seconds: float | None
+    answer_seconds: float | None
+    given_up_seconds: float = CALL_SECONDS_MAX
+    kills: str = ""
+
+
+@dataclass
+class Network:
+    """Draw fates. `rates` says how often each comes, among all calls; `slowness` stretches ways, by the server."""
+
+    random: Random
+    rates: Mapping[str, float]
+    is_calm: bool = False
+    slowness: dict[str, float] = field(default_factory=lambda: {"database": 1.0, "kafka": 1.0})
+    drawn: Counter[str] = field(default_factory=Counter)
+
+    def fate(self, name: str) -> Fate:
+        """Draw what happens to a call."""
+        server = "database" if name in DATABASE else "kafka"
+        out, back = (self.random.expovariate(1000.0) * self.slowness[server] for _ in range(2))
+        if name in LOCAL:
+            out = back = 0.0
+        kind = self._kind(name)
+        if kind:
+            self.drawn[kind] += 1
+        return self._make(kind, out, back)
+
+    def way(self) -> float:
+        """Draw how long something that nobody waits for takes."""
+        return self.random.expovariate(500.0) * self.slowness["kafka"]
+
+    def _kind(self, name: str) -> str:
+        if self.is_calm:
+            return ""
+        at = self.random.random()
+        for kind, rate in self.rates.items():
+            at -= rate
+            if at < 0:
+                return kind if kind.startswith("killed") or name not in LOCAL else ""
+        return ""
+
+    def _make(self, kind: str, out: float, back: float) -> Fate:
+        # A connection that breaks is noticed at once; one that falls silent, by the time-out.
+        noticed = self.random.choice([0.001, 0.05, CALL_SECONDS_MAX]) if kind in _UNANSWERED else CALL_SECONDS_MAX
+        if kind == "request lost":
+            return Fate(kind, None, None, noticed)
+        if kind == "answer lost":
+            return Fate(kind, out, None, max(noticed, out + 0.001))
+        if kind == "applied late":
+            return Fate(kind, noticed + self.random.uniform(0.0, LATE_SECONDS_MAX), None, noticed)
+        if kind == "slow":
+            return Fate(kind, out + self.random.uniform(0.0, 5.0), back + self.random.uniform(0.0, 5.0))
+        return Fate(kind, out, back, kills=kind.removeprefix("killed ") if kind.startswith("killed") else "")
+
+
+_UNANSWERED: Final = frozenset({"request lost", "answer lost", "applied late"})
+CALL_FAULTS: Final = (*sorted(_UNANSWERED), "slow", "killed before", "killed under way", "killed after")

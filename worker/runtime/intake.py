@@ -1,0 +1,113 @@
+"""What was polled and not yet applied, and how much of it the next batch takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from worker.core.outcomes import DeadLettered, DeadLetterReason
+from worker.core.records import Record
+from worker.ports import BatchRefused, BatchTooLarge
+from worker.runtime.partitions import READ, Partition, Partitions
+
+ALONE_FAILURES_MAX = 5
+"""How often a record that takes too much of PostgreSQL on its own is tried before it becomes a dead letter."""
+
+_LOG = structlog.get_logger("worker.intake")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records in partition and offset order. `single` is the careful partition whose next record runs on its own."""
+
+    records: Sequence[Record]
+    single: Partition | None = None
+
+
+@dataclass(slots=True)
+class Intake:
+    """Make batches of what was polled, each partition's records in their order.
+
+    A batch that PostgreSQL refuses is cut: its first half comes next, and so on until the culprit is alone; batches
+    grow again with each that passes. A record that is refused on its own is `condemned`: it becomes a dead letter.
+    """
+
+    records_max: int
+    bytes_max: int
+    condemned: dict[tuple[int, int], DeadLettered] = field(default_factory=dict)
+    _held: list[Record] = field(default_factory=list)
+    _limit: int = field(init=False)
+    _single_is_next: bool = True
+    _alone_failures: int = 0
+
+    def __post_init__(self) -> None:
+        self._limit = self.records_max
+
+    @property
+    def room(self) -> int:
+        """How many records may be polled."""
+        return max(self.records_max - len(self._held), 0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held back."""
+        return not self._held
+
+    def batch(self, polled: Sequence[Record], partitions: Partitions, records_max: int | None = None) -> Batch:
+        """Give the next batch, and hold the rest back.
+
+        What is held of a partition that has gone, is to be taken again or waits ends here: it is read again.
+        """
+        current = [one for one in (*self._held, *polled) if _is_next(one, partitions)]
+        singles = [one for one in current if partitions[one.partition].is_careful]
+        others = [one for one in current if not partitions[one.partition].is_careful]
+        if singles and (self._single_is_next or not others):
+            first = min(singles, key=lambda one: (one.partition, one.offset))
+            self._held = [one for one in current if one is not first]
+            self._single_is_next = False
+            return Batch([first], partitions[first.partition])
+        self._single_is_next = True
+        size = min(self._limit, records_max or self._limit)
+        taken = self._up_to(others, size)
+        self._held = singles + others[taken:]
+        return Batch(sorted(others[:taken], key=lambda one: (one.partition, one.offset)))
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        """Hold these, which were taken and not applied, for the next batch."""
+        self._held = [*records, *self._held]
+
+    def cut(self, batch: Batch, error: BatchRefused | BatchTooLarge) -> None:
+        """Take back a batch that PostgreSQL refused; the next is smaller, or its one record becomes a dead letter."""
+        self.put_back(batch.records)
+        self._limit = max(len(batch.records) // 2, 1)
+        _LOG.warning("batch_refused", records=len(batch.records), error=str(error), next_records_max=self._limit)
+        if len(batch.records) > 1:
+            return
+        self._alone_failures += 1
+        if isinstance(error, BatchRefused) or self._alone_failures >= ALONE_FAILURES_MAX:
+            (record,) = batch.records
+            _LOG.error("record_refused", partition=record.partition, offset=record.offset, error=str(error))
+            self.condemned[record.partition, record.offset] = DeadLettered(
+                DeadLetterReason.STORAGE_REFUSED, type(error).__name__, str(error)
+            )
+
+    def passed(self, records: Sequence[Record]) -> None:
+        """Know that a batch is applied: the next may be larger."""
+        self._limit = min(self._limit * 2, self.records_max)
+        self._alone_failures = 0
+        for record in records if self.condemned else ():
+            self.condemned.pop((record.partition, record.offset), None)
+
+    def _up_to(self, records: Sequence[Record], size: int) -> int:
+        """Count the records that fit into a batch, at least one if there is one."""
+        held_bytes = 0
+        for index, record in enumerate(records[:size]):
+            held_bytes += len(record.value or b"")
+            if index and held_bytes > self.bytes_max:
+                return index
+        return min(len(records), size)
+
+
+def _is_next(record: Record, partitions: Partitions) -> bool:
+    partition = partitions.get(record.partition)
+    return partition is not None and partition.state in READ and record.offset >= partition.next_offset
