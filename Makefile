@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test check vectors bench lock clean servers
+.PHONY: help setup demo dev test check vectors bench simulate failpoints chaos lock clean servers
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -18,7 +18,7 @@ PYTHON :=
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv with the `worker` command in it, from the lock file
 
@@ -39,6 +39,15 @@ check: setup ## Look at format, lint, types and layers
 
 vectors: setup ## Run the reference vectors (VECTORS_DIR names another folder)
 	@$(BIN)/python -m tests.vectors
+
+simulate: setup ## Run the worker on simulated servers, seed by seed (SEED=1 RUNS=200)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+failpoints: setup servers ## Fail every call in every way, on real servers (CELLS=publisher picks some)
+	@$(BIN)/python -m tests.failpoints $(if $(CELLS),--cells $(CELLS))
+
+chaos: setup servers ## Run workers while servers and workers are killed, stopped and cut off (MINUTES=5 SEED=1)
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## Measure the worker beside its ceilings
 	@$(BIN)/python -m tests.bench

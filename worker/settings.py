@@ -97,7 +97,9 @@ class Settings(BaseModel):
     step_timeout_seconds: float = Field(
         30.0, gt=0, le=3_600, description="seconds of one step, at most; beyond, the process ends"
     )
-    database_timeout_seconds: float = Field(30.0, ge=1, le=600, description="seconds of one call to PostgreSQL, at most")
+    database_timeout_seconds: float = Field(
+        30.0, ge=1, le=600, description="seconds of one call to PostgreSQL, at most"
+    )
     kafka_timeout_seconds: float = Field(30.0, ge=1, le=600, description="seconds of one call to Kafka, at most")
     version_wait_seconds: float = Field(
         300.0, ge=0, le=86_400, description="seconds that a partition waits for a machine's version under roll-out"

@@ -31,26 +31,13 @@ ALTER TABLE journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (partition, record_offset, incarnation, day)
 """
 
-# A partitioned table has no storage parameters, and its partitions each have their own.
-STORAGE: Final = """
-DO $$
-DECLARE
-    day regclass;
-BEGIN
-    FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass LOOP
-        EXECUTE 'ALTER TABLE ' || day::text || ' SET (toast_tuple_target = 8160)';
-    END LOOP;
-END
-$$
-"""
-
 DEFINITIONS: Final = """
 ALTER TABLE definitions ADD COLUMN last_registered_at timestamptz NOT NULL DEFAULT now();
 COMMENT ON COLUMN definitions.last_registered_at IS 'Last start of a worker with it';
 UPDATE definitions SET last_registered_at = registered_at
 """
 
-UPGRADE: Final = (POSITIONS, JOURNAL, STORAGE, DEFINITIONS)
+UPGRADE: Final = (POSITIONS, JOURNAL, DEFINITIONS)
 
 # Rows of incarnations that ended would stand for other records than those of their offsets.
 DOWNGRADE: Final = """
@@ -61,16 +48,7 @@ ALTER TABLE journal
     ADD CONSTRAINT journal_pkey PRIMARY KEY (partition, record_offset, day);
 ALTER TABLE journal DROP COLUMN incarnation;
 ALTER TABLE positions DROP COLUMN deaths, DROP COLUMN attempts, DROP COLUMN incarnation;
-ALTER TABLE definitions DROP COLUMN last_registered_at;
-DO $$
-DECLARE
-    day regclass;
-BEGIN
-    FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass LOOP
-        EXECUTE 'ALTER TABLE ' || day::text || ' RESET (toast_tuple_target)';
-    END LOOP;
-END
-$$
+ALTER TABLE definitions DROP COLUMN last_registered_at
 """
 
 

@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 60.0
 POINTS = ("begin:1", "produce:1", "produce:2", "produce:300", "commit:1", "committed:1", "begin:2", "commit:2")
 TOPIC_BYTES_MAX = 1_048_588
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def ask(deployment: Deployment, *arguments: str) -> CompletedProcess[str]:
     return run_worker("dead-letters", *arguments, given=deployment.environment())

@@ -7,8 +7,8 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, Protocol
 
 from confluent_kafka import Consumer as RawConsumer
 from confluent_kafka import Producer, TopicPartition
@@ -26,11 +26,18 @@ from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.records import Record
 from worker.ports import Consumer, KafkaUnavailable, Membership, Publisher
 
+SERVERS: Final = ("simulated", "real")
+"""Whose members share partitions out."""
+
+BROKERS_SHARE_OUT: Final = "real-consumer-protocol"
+"""Real ones, whose brokers share partitions out (KIP-848); no client takes a member for dead there, but they do."""
+
 PARTITIONS: Final = 2
 BATCH_BYTES_MAX: Final = 1_000_000
 SESSION_MS: Final = 2_000
-CALL_TIMEOUT_SECONDS: Final = 3.0
-PATIENCE_SECONDS: Final = 20.0
+SHORT_LIFE_MS: Final = 2_000
+CALL_TIMEOUT_SECONDS: Final = 8.0
+PATIENCE_SECONDS: Final = 30.0
 
 Told = tuple[str, str, int]
 """Member, what it was told, partition."""
@@ -129,8 +136,12 @@ class Bench(Protocol):
         """Give the transactional id of this test's own by a short name."""
         ...
 
-    def publisher(self, name: str) -> Publisher:
-        """Make a publisher; no producer is in place yet."""
+    def publisher(self, name: str, *, is_short_lived: bool = False) -> Publisher:
+        """Make a publisher; no producer is in place yet. Transactions of a short-lived one can be outlived."""
+        ...
+
+    def outlive(self, name: str) -> None:
+        """Have the brokers abort the transaction of a short-lived producer for its age, soon."""
         ...
 
     def produce(self, partition: int, *values: bytes) -> None:
@@ -193,8 +204,11 @@ class SimulatedBench:
     def id(self, name: str) -> str:
         return name
 
-    def publisher(self, name: str) -> Publisher:
+    def publisher(self, name: str, *, is_short_lived: bool = False) -> Publisher:
         return SimPublisher(self.kafka, name, Faults())
+
+    def outlive(self, name: str) -> None:
+        self.kafka.time_out(name)
 
     def produce(self, partition: int, *values: bytes) -> None:
         for value in values:
@@ -225,6 +239,7 @@ class RealBench:
     """Topics on real brokers."""
 
     cluster: KafkaCluster
+    group_protocol: Literal["classic", "consumer"] = "classic"
     log: list[Told] = field(default_factory=list)
     name: str = field(default_factory=lambda: f"contracts-{uuid.uuid4().hex[:12]}")
     members: list[KafkaConsumer] = field(default_factory=list)
@@ -253,6 +268,7 @@ class RealBench:
             named,
             session_timeout_ms=SESSION_MS,
             call_timeout_seconds=CALL_TIMEOUT_SECONDS,
+            group_protocol=self.group_protocol,
         )
 
     def member(self, name: str, *, frail: bool = False) -> Member:
@@ -269,8 +285,12 @@ class RealBench:
     def id(self, name: str) -> str:
         return f"{self.name}-{name}"
 
-    def publisher(self, name: str) -> Publisher:
-        publisher = KafkaPublisher(self.config(), self.id(name), self.input)
+    def outlive(self, name: str) -> None:
+        """Do nothing: brokers look for such transactions every few seconds."""
+
+    def publisher(self, name: str, *, is_short_lived: bool = False) -> Publisher:
+        config = replace(self.config(), transaction_timeout_ms=SHORT_LIFE_MS) if is_short_lived else self.config()
+        publisher = KafkaPublisher(config, self.id(name), self.input)
         self.publishers.append(publisher)
         return publisher
 

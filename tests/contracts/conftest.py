@@ -4,12 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.brokers import BATCH_BYTES_MAX, Bench, Member, RealBench, SimulatedBench, poll_until
+from tests.contracts.brokers import (
+    BATCH_BYTES_MAX,
+    BROKERS_SHARE_OUT,
+    SERVERS,
+    Bench,
+    Member,
+    RealBench,
+    SimulatedBench,
+    poll_until,
+)
 from tests.contracts.samples import OURS, THEIRS
 from tests.contracts.stores import Connected, RealStore, SimulatedStore, Store
 from worker.ports import Publisher
-
-SERVERS = ("simulated", "real")
 
 
 @pytest.fixture(params=SERVERS)
@@ -33,11 +40,13 @@ def theirs(store: Store) -> Connected:
     return store.connect(THEIRS.owner)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=[*SERVERS, BROKERS_SHARE_OUT])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Make topics and a group."""
-    is_real = request.param == "real"
-    made: Bench = RealBench(request.getfixturevalue("kafka_cluster")) if is_real else SimulatedBench()
+    """Make topics and a group, whose members share partitions out, or, by KIP-848, whose brokers do."""
+    made: Bench = SimulatedBench()
+    if request.param != "simulated":
+        cluster = request.getfixturevalue("kafka_cluster")
+        made = RealBench(cluster, "consumer" if request.param == BROKERS_SHARE_OUT else "classic")
     yield made
     made.close()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.brokers import BATCH_BYTES_MAX, Bench, Member, poll_until
+from tests.contracts.brokers import BATCH_BYTES_MAX, SERVERS, Bench, Member, poll_until
 from worker.core.records import Output
 from worker.ports import KafkaUnavailable, OffsetUnavailable, Publisher
 
@@ -52,6 +52,7 @@ def test_who_leaves_gives_everything_back(bench: Bench, member: Member) -> None:
     poll_until(lambda: second.owned == {0, 1}, second.poll)
 
 
+@pytest.mark.parametrize("bench", SERVERS, indirect=True)
 def test_who_was_taken_for_dead_is_told_that_its_partitions_are_lost(bench: Bench) -> None:
     frail = bench.member("frail", frail=True)
     frail.join()
@@ -62,6 +63,7 @@ def test_who_was_taken_for_dead_is_told_that_its_partitions_are_lost(bench: Benc
     poll_until(lambda: frail.owned == {0, 1}, frail.poll)
 
 
+@pytest.mark.parametrize("bench", SERVERS, indirect=True)
 def test_another_goes_on_with_what_was_lost(bench: Bench) -> None:
     frail, heir = bench.member("frail", frail=True), bench.member("heir")
     frail.join()
@@ -133,6 +135,22 @@ def test_records_of_an_open_transaction_are_not_read(bench: Bench, member: Membe
     assert [value for _ in range(5) for value in member.poll()] == []
     publisher.commit()
     assert member.read_values(1) == [b"pending"]
+
+
+def test_what_is_behind_an_open_transaction_waits_for_its_end(
+    bench: Bench, member: Member, publisher: Publisher
+) -> None:
+    publisher.send([Output(bench.input, b"key", b"pending", ())])
+    publisher.send_offsets({0: 0}, member.consumer.membership())
+    bench.produce(0, b"behind")
+    bench.produce(1, b"behind")
+    member.consumer.go_on(0, 0)
+    member.consumer.go_on(1, 0)
+    (free,) = member.read_values(1)
+    assert free == b"behind", "that of the other partition"
+    assert [value for _ in range(5) for value in member.poll()] == []
+    publisher.commit()
+    assert member.read_values(2) == [b"pending", b"behind"]
 
 
 def test_aborted_records_are_never_read(bench: Bench, member: Member, publisher: Publisher) -> None:

@@ -6,13 +6,16 @@ the environment; see `running.py`, which starts this.
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.failpoints.cells import Deed
-from tests.failpoints.tampering import Plan, Stalling, Tampering
+from tests.failpoints.tampering import Fired, Plan, Stalling, Tampering
 from tests.servers.proxy import TcpProxy
 from worker.bootstrap import deploy, parts_of, run_until_stopped
 from worker.logs import configure_logs
@@ -28,13 +31,22 @@ KAFKA = "WORKER_KAFKA_BOOTSTRAP_SERVERS"
 
 def main() -> None:
     """Run until stopped, or until what is planned ends this process."""
+    # Before there are threads, which take over what is blocked: a worker waits for these signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     environment = dict(os.environ)
     plans = [Plan(**(one | {"deed": Deed(one["deed"])})) for one in json.loads(environment[PLANS])]
     with _ways(environment, any(plan.deed is Deed.HANGS for plan in plans)) as ways:
         settings = load_settings(environment).settings
         configure_logs(settings.log_level, settings.log_format)
-        tampering = Tampering(plans, Path(environment[FIRED]), ways)
+        tampering = Tampering(plans, partial(_tell, Path(environment[FIRED])), ways)
         run_until_stopped(Worker(tampering.parts(parts_of(deploy(settings)))))
+
+
+def _tell(file: Path, fired: Fired) -> None:
+    """Write what happened into a file; whoever waits for it must not find half of it."""
+    written = file.with_suffix(".new")
+    written.write_text(json.dumps(asdict(fired)))
+    written.rename(file)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class Cast:
         deployment.start_worker()
         if not worker.running:
             deployment.start_worker()
-        deployment.finish()
+        finish(deployment)
         fired = Fired(**json.loads(file.read_text()))
         self.told = f"{fired.raised or 'returned'} after {fired.seconds:.1f} s" if fired.seconds else ""
         yield from self._call_faults(fired)
@@ -172,6 +172,30 @@ class Cast:
             yield f"the call raised {fired.raised}; its port names {', '.join(self.cell.step.raises) or 'nothing'}"
         if fired.seconds > BOUND_SECONDS:
             yield f"the call took {fired.seconds:.1f} s; its bound is {BOUND_SECONDS} s"
+
+
+def finish(deployment: Deployment) -> None:
+    """Wait until all is done, then end one worker after the other, each when the others have what the last one left."""
+    everything = set(range(PARTITIONS))
+    remaining = [worker for worker in deployment.workers if worker.running]
+    deployment.wait_until_applied()
+    while len(remaining) > 1:
+        worker = remaining.pop(0)
+        assert worker.terminate() == 0, f"{worker.name} ended badly"
+        wait_until(lambda: set().union(*map(taken, remaining)) == everything, PATIENCE_SECONDS, "all is taken over")
+    deployment.finish()
+
+
+def taken(worker: WorkerProcess) -> set[int]:
+    """Give the partitions that a worker reads, by what it says."""
+    has: set[int] = set()
+    for line in worker.log():
+        match line.get("event"):
+            case "taken":
+                has |= {int(partition) for partition in line["offsets"]}
+            case "assigned" | "revoked" | "lost":
+                has -= set(line["partitions"])
+    return has
 
 
 def faults_of(deployment: Deployment, strangers: int) -> Iterator[str]:

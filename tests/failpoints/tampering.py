@@ -1,9 +1,8 @@
-"""What a launched worker does at one of its calls: it stands between the runtime and its ports.
+"""What stands between the runtime and its ports, and does to one call what is planned.
 
-Every call is counted by its name. At the call that is planned, the deed is done, and a file tells that it was.
+Every call is counted by its name. At the call that is planned, the deed is done, and it is told that it was.
 """
 
-import json
 import os
 import signal
 import threading
@@ -11,9 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from tests.failpoints.cells import CALLS, PORTS, Deed, steps
@@ -49,16 +47,24 @@ class Fired:
     seconds: float = 0.0
 
 
+def die() -> NoReturn:
+    """End this process as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("a killed process goes on")
+
+
 @dataclass(slots=True)
 class Tampering:
     """The plans of one process, and the calls so far; the loop and its background call at the same time.
 
-    `fired` is the file that tells of the last plan of the list: the others only prepare for it.
+    `tell` is called for the last plan of the list: the others only prepare for it. `die` ends the process; `ways`
+    lead to the servers, by "database" and "kafka".
     """
 
     plans: Sequence[Plan]
-    fired: Path
+    tell: Callable[[Fired], None]
     ways: Mapping[str, Stalling]
+    die: Callable[[], NoReturn] = die
     _calls: Counter[str] = field(default_factory=Counter, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -89,13 +95,14 @@ class Tampering:
             call()
         self._die(plan)
 
-    def _fails(self, plan: Plan, _: Callable[[], Any]) -> NoReturn:
+    def _fails(self, plan: Plan, call: partial[Any]) -> NoReturn:
+        self._drop_transaction(plan, call)
         self._tell(plan)
         raise _error(plan.error)
 
     def _fails_though_done(self, plan: Plan, call: partial[Any]) -> NoReturn:
         call()
-        self._undo(plan.call, call.func)
+        self._drop_transaction(plan, call)
         self._tell(plan)
         raise _error(plan.error)
 
@@ -115,23 +122,18 @@ class Tampering:
 
     def _die(self, plan: Plan) -> NoReturn:
         self._tell(plan)
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("a killed process goes on")
+        self.die()
 
-    def _undo(self, name: str, function: Callable[..., Any]) -> None:
-        """Keep the port's word: a transaction of which a call failed is rolled back, but for its commit."""
-        if name.startswith("Database.") and name != "Database.commit":
-            roll_back: Callable[[], None] = function.__self__.roll_back  # type: ignore[attr-defined]
-            roll_back()
+    def _drop_transaction(self, plan: Plan, call: partial[Any]) -> None:
+        """Keep the port's word: a batch of which a call failed is rolled back; after a commit nothing is left to be."""
+        if plan.call.startswith("Database."):
+            method: Any = call.func
+            method.__self__.roll_back()
 
     def _tell(self, plan: Plan, raised: str | None = None, seconds: float = 0.0) -> None:
         if plan is not self.plans[-1]:
             return
-        fired = Fired(plan.call, plan.deed, raised, seconds)
-        # Under another name first: who waits for the file must not find half of it.
-        written = self.fired.with_suffix(".new")
-        written.write_text(json.dumps(asdict(fired)))
-        written.rename(self.fired)
+        self.tell(Fired(plan.call, plan.deed, raised, seconds))
 
 
 _OF_THE_DATABASE = ("Positions.", "Database.", "Parts.housekeep")

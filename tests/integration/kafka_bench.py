@@ -99,7 +99,11 @@ class Bench:
 
     @classmethod
     def make(cls, cluster: KafkaCluster) -> "Bench":
-        return cls(cluster, cluster.make_topic("input", PARTITIONS), cluster.make_topic("output", PARTITIONS))
+        made = cls(cluster, cluster.make_topic("input", PARTITIONS), cluster.make_topic("output", PARTITIONS))
+        admin, deadline = TopicAdmin(made.config), time.monotonic() + PATIENCE_SECONDS
+        while admin.missing([made.input, made.output]):
+            assert time.monotonic() < deadline, "waited in vain"
+        return made
 
     @property
     def config(self) -> KafkaConfig:

@@ -300,14 +300,34 @@ def test_a_failed_commit_is_of_unknown_fate(database: PostgresDatabase, each_mig
     assert database.positions([0])[0].next_offset == 10
 
 
-def test_a_commit_of_a_failed_transaction_is_no_commit(database: PostgresDatabase) -> None:
+@pytest.mark.parametrize(
+    "act",
+    [lambda it: it.read([DIGEST]), lambda it: it.write(writes(row())), lambda it: it.commit()],
+    ids=["read", "write", "commit"],
+)
+@pytest.mark.parametrize("end", [lambda it: it.close(), lambda it: it.roll_back(), lambda it: it.positions([0])])
+def test_nothing_of_a_batch_is_done_on_its_own(database: PostgresDatabase, end: Act, act: Act) -> None:
     begin(database)
-    connection = database._session._connection
-    assert connection is not None
-    with pytest.raises(psycopg.Error):
-        connection.execute("SELECT 1 / 0")
-    with pytest.raises(DatabaseUnavailable, match="answered COMMIT with ROLLBACK"):
-        database.commit()
+    end(database)
+    with pytest.raises(DatabaseUnavailable, match="the batch's transaction has ended"):
+        act(database)
+    assert database.positions([0])[0].next_offset == 10
+
+
+def test_a_batch_that_was_left_open_is_dropped_by_the_next(database: PostgresDatabase) -> None:
+    begin(database)
+    database.write(writes(row()))
+    begin(database)
+    database.write(writes(row()))
+    database.commit()
+    assert database.positions([0])[0].next_offset == 11
+
+
+def test_a_batch_that_was_left_open_does_not_swallow_a_release(database: PostgresDatabase) -> None:
+    begin(database)
+    database.release(OURS.owner, {0: 10})
+    database.close()
+    assert database.positions([0])[0].owner is None
 
 
 def test_a_roll_back_never_fails(database: PostgresDatabase, each_migrated_database_url: str) -> None:

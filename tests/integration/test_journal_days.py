@@ -11,6 +11,7 @@ import pytest
 
 from worker.adapters.postgres import journal_days
 from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
+from worker.adapters.postgres.statements import UNPUBLISHED
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -83,11 +84,10 @@ def test_a_day_is_like_the_default_partition(connection: Connection, today: date
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum
     """
-    stored = "SELECT reloptions FROM pg_class WHERE oid = %s::regclass"
     indexed = (
         "SELECT regexp_replace(indexdef, 'journal_(default|[0-9]+)', 'day', 'g') FROM pg_indexes WHERE tablename = %s"
     )
-    for query in (described, stored, indexed):
+    for query in (described, indexed):
         day, default = (
             sorted(connection.execute(query, (table,)), key=repr) for table in (name(today), "journal_default")
         )
@@ -271,3 +271,12 @@ def test_a_lookup_by_event_reads_indexes_and_only_the_days_of_its_window(connect
     assert name(ago(today, 5)) not in plan
     assert "Seq Scan" not in plan
     assert "event_key" in plan
+
+
+def test_what_is_unpublished_is_read_by_its_place(connection: Connection, today: date) -> None:
+    maintain_journal(connection, DAYS)
+    connection.execute("SET enable_seqscan = off")
+    explained = "EXPLAIN (COSTS off) " + UNPUBLISHED % (0, 100, 200)
+    plan = "\n".join(line for (line,) in connection.execute(explained.encode()))
+    assert plan.count("record_offset >= 100) AND (record_offset < 200)") >= 4, plan
+    assert "Seq Scan" not in plan, plan

@@ -1,6 +1,7 @@
 """The runtime's Kafka ports on Apache Kafka: transactions, fencing, offsets, partitions."""
 
 import os
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -8,13 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.kafka_bench import PATIENCE_SECONDS, Bench, Member, Told
-from tests.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.servers.proxy import TcpProxy
 from tests.servers.raw_producer import send_raw
+from worker.adapters.kafka import topics
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.publisher import KafkaPublisher
-from worker.adapters.kafka.topics import TopicAdmin, TopicShape
+from worker.adapters.kafka.topics import FIRST_ANSWER_SECONDS, TopicAdmin, TopicShape
 from worker.core.records import Output, Record
-from worker.ports import KafkaUnavailable, OffsetUnavailable, PublicationUnknown
+from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, PublicationUnknown
 
 
 @pytest.fixture
@@ -149,8 +152,10 @@ def test_nothing_is_published_for_a_consumer_that_is_no_member(bench: Bench) -> 
     # The brokers would take it: an empty member id passes without a look.
     stranger = Member(bench.consumer(), Told())
     bench.members.append(stranger)
+    publishing = bench.publisher(stranger)
     with pytest.raises(KafkaUnavailable, match="member"):
-        bench.publisher(stranger).publish([bench.out(b"1")], {0: 5})
+        publishing.publish([bench.out(b"1")], {0: 5})
+    publishing.real.replace()
     assert bench.visible() == []
 
 
@@ -195,10 +200,118 @@ def test_topics_are_found_missing_made_and_measured(bench: Bench) -> None:
     assert admin.record_bytes_max([name]) == {name: 1_048_588}
 
 
-def test_an_unreachable_broker_is_told_by_its_address() -> None:
-    config = KafkaConfig("127.0.0.1:1", {"socket.connection.setup.timeout.ms": "1000"})
-    with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1"):
-        TopicAdmin(config).missing(["any"])
+class TestNoBroker:
+    def test_is_told_within_seconds_with_address_and_cause(self) -> None:
+        begun = time.monotonic()
+        with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1 \(there is no connection: .*Connection refused"):
+            TopicAdmin(KafkaConfig("127.0.0.1:1")).missing(["any"])
+        assert time.monotonic() - begun < FIRST_ANSWER_SECONDS + 1
+
+    @pytest.mark.parametrize(
+        ("properties", "cause"),
+        [
+            ({"bootstrap.servers": "no-such-host.invalid:9092"}, r"the name has no address \(DNS\): .*no-such-host"),
+            ({"security.protocol": "SSL"}, "SSL handshake failed: .*PLAINTEXT"),
+            (
+                {
+                    "security.protocol": "SASL_PLAINTEXT",
+                    "sasl.mechanism": "PLAIN",
+                    "sasl.username": "somebody",
+                    "sasl.password": "secret",
+                },
+                "the brokers refuse the login, see WORKER_KAFKA__SASL",
+            ),
+        ],
+        ids=["dns", "tls", "sasl"],
+    )
+    def test_causes_are_told_apart(
+        self, kafka_cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch, properties: dict[str, str], cause: str
+    ) -> None:
+        monkeypatch.setattr(topics, "FIRST_ANSWER_SECONDS", 1.5)
+        with pytest.raises(KafkaUnavailable, match=cause):
+            TopicAdmin(KafkaConfig(kafka_cluster.bootstrap_servers, properties)).missing(["any"])
+
+    def test_silence_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(topics, "FIRST_ANSWER_SECONDS", 1.5)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            config = KafkaConfig(f"127.0.0.1:{silent.getsockname()[1]}")
+            with pytest.raises(KafkaUnavailable, match="nothing answers there: a firewall"):
+                TopicAdmin(config).missing(["any"])
+
+
+class TestGroups:
+    def test_brokers_share_partitions_out_and_prove_membership(self, bench: Bench) -> None:
+        bench.group_protocol = "consumer"
+        member = bench.join_alone()
+        publishing = bench.publisher(member)
+        publishing.publish([bench.out(b"1")], {0: 1})
+        before = member.consumer.membership()
+        second = bench.join()
+
+        def is_shared() -> bool:
+            member.consumer.poll(1, 0.05)
+            return len(second.told.owned) == len(member.told.owned) == 2
+
+        second.poll_until(is_shared)
+        kept, moved = min(member.told.owned), min(second.told.owned)
+        publishing.real.send([bench.out(b"2")])
+        with pytest.raises(PublicationUnknown, match="send_offsets_to_transaction"):
+            publishing.real.send_offsets({moved: 2}, before)
+        publishing.real.replace()
+        publishing.publish([bench.out(b"3")], {kept: 3})
+        assert bench.visible() == [b"1", b"3"]
+        assert [member.committed()[one] for one in (kept, moved)] == [3, 1 if moved == 0 else None]
+
+    def test_a_consumer_that_is_not_yet_a_member_has_no_membership(self, bench: Bench) -> None:
+        bench.group_protocol = "consumer"
+        with pytest.raises(KafkaUnavailable, match="member"):
+            bench.join().consumer.membership()
+
+    def test_a_session_time_out_that_brokers_refuse_ends_the_worker(self, bench: Bench) -> None:
+        bench.properties = {"session.timeout.ms": "900"}
+        with pytest.raises(KafkaFatal, match=r"INVALID_SESSION_TIMEOUT.*group\.min\.session\.timeout\.ms"):
+            bench.join().poll_until(lambda: False)
+
+    @pytest.mark.slow
+    def test_added_partitions_are_found_within_30_s(self, bench: Bench, member: Member) -> None:
+        begun = time.monotonic()
+        bench.cluster.add_partitions(bench.input, 6)
+        while len(member.told.owned) < 6:
+            assert time.monotonic() - begun < 30
+            member.consumer.poll(1, 0.2)
+        assert member.told.owned == set(range(6))
+
+
+def test_an_outage_is_told_once_and_reading_goes_on_soon_after_it(
+    kafka_server: KafkaServer, kafka_proxy: TcpProxy
+) -> None:
+    bench = Bench.make(kafka_server.cluster)
+    outputs = [Output(bench.input, b"key", str(number).encode(), ()) for number in range(2)]
+    sender = bench.publisher(bench.join_alone())
+    sender.publish(outputs[:1], {0: 0})
+    (partition,) = {record.partition() or 0 for record in bench.cluster.read_all(bench.input)}
+    bench.group_id, bench.bootstrap_servers = f"other-{bench.group_id}", kafka_server.proxied_cluster.bootstrap_servers
+    member = bench.join_alone()
+    member.consumer.go_on(partition, 0)
+    assert [record.value for record in member.read(1)] == [b"0"]
+    kafka_proxy.cut()
+    told: list[str] = []
+    deadline = time.monotonic() + 6
+    while time.monotonic() < deadline:
+        try:
+            member.consumer.poll(1, 0.1)
+        except KafkaUnavailable as error:
+            told.append(str(error))
+    assert len(told) == 1, told
+    assert told[0].startswith("no broker can be reached (there is no connection: ")
+    kafka_proxy.restore()
+    begun = time.monotonic()
+    bench.cluster.read_all(bench.input)
+    member.poll_until(lambda: member.told.owned == {0, 1, 2, 3})
+    member.consumer.go_on(partition, 0)
+    assert [record.value for record in member.read(1)] == [b"0"]
+    assert time.monotonic() - begun < 10
+    bench.close()
 
 
 def murmur2(key: bytes) -> int:

@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from tests.acceptance.commands import ROOT, TIMEOUT_SECONDS, environment, run_worker
-from tests.acceptance.deployment import Deployment, wait_until
+from tests.acceptance.deployment import KAFKA_TIMEOUT_SECONDS, Deployment, wait_until
 from tests.servers.kafka import ADMIN_TIMEOUT_SECONDS, KafkaCluster
 from tests.servers.postgres import Databases
 from worker.adapters.kafka.clients import KafkaConfig
@@ -177,10 +177,29 @@ def test_all_that_is_known_of_a_partition_is_listed(deployment: Deployment) -> N
     assert table.stderr == f"0 members in the consumer group {deployment.prefix}\n"
 
 
-def test_a_list_beside_an_open_transaction_does_not_wait(deployment: Deployment) -> None:
+def test_an_owner_that_is_connected_is_alive(deployment: Deployment) -> None:
     with psycopg.connect(deployment.database_url, application_name=OWNER):
         put(deployment, 0, 5, 5, owner=OWNER)
         assert listed(deployment)[0]["owner_is_alive"]
+
+
+def test_a_transaction_that_was_left_open_is_waited_for_by_what_changes_alone(deployment: Deployment) -> None:
+    commit(deployment, 0, 3)
+    servers = {"bootstrap.servers": deployment.cluster.bootstrap_servers}
+    producer = Producer({**servers, "transactional.id": deployment.prefix})
+    consumer = Consumer({**servers, "group.id": deployment.prefix})
+    place = TopicPartition(deployment.topics.input, 0, 5)
+    producer.init_transactions(KAFKA_TIMEOUT_SECONDS)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction([place], consumer.consumer_group_metadata(), KAFKA_TIMEOUT_SECONDS)
+    assert listed(deployment)[0]["committed"] == 3
+    done = worker(deployment, "partitions", "begin", "--all", "--at", "first", "--yes")
+    assert done.returncode == 1
+    assert "a transaction that a worker left open holds them up" in done.stderr
+    producer.commit_transaction(KAFKA_TIMEOUT_SECONDS)
+    begun(deployment, "--partition", "0", "--at", "committed")
+    assert [row[:3] for row in rows(deployment)] == [(0, 5, 5)]
+    consumer.close()
 
 
 def test_a_database_of_another_group_is_told(deployment: Deployment) -> None:
@@ -413,6 +432,15 @@ def test_commands_without_a_schema_name_the_remedy(deployment: Deployment, datab
 # Beside a worker
 
 
+def finish(deployment: Deployment) -> None:
+    try:
+        deployment.finish()
+    except BaseException:
+        for process in deployment.workers:
+            print(f"--- the log of {process.name}\n{process.log_text()[-20_000:]}")
+        raise
+
+
 def refused_by_a_worker(deployment: Deployment) -> list[str]:
     """Start a worker, end it when it has refused every partition, and give its reasons and the commands it names."""
     process = deployment.start_worker()
@@ -433,7 +461,7 @@ def test_a_worker_goes_on_behind_records_that_expired(deployment: Deployment) ->
     assert refused_by_a_worker(deployment) == ["RECORDS_EXPIRED"] * PARTITIONS
     begun(deployment, "--all", "--at", "first")
     deployment.start_worker()
-    deployment.finish()
+    finish(deployment)
     assert deployment.journal_size() == PARTITIONS * (RECORDS - 4)
     assert len(deployment.dead_letters()) == PARTITIONS * (RECORDS - 4)
 
@@ -442,12 +470,16 @@ def test_a_worker_goes_on_behind_records_that_expired(deployment: Deployment) ->
 @pytest.mark.timeout(240)
 def test_a_worker_goes_on_with_a_topic_made_anew(deployment: Deployment) -> None:
     deployment.start_worker()
-    deployment.finish()
+    deployment.wait_until_applied()
+    for command in (("partitions", "begin", "--all", "--at", "first"), ("adopt",)):
+        assert_refused(worker(deployment, *command, "--yes"), "in the consumer group", "in the database (process")
+    assert all(one["owner_is_alive"] for one in listed(deployment))
+    finish(deployment)
     make_anew(deployment)
     assert refused_by_a_worker(deployment) == ["TOPIC_REPLACED"] * PARTITIONS
     begun(deployment, "--all", "--at", "first")
     deployment.start_worker()
-    deployment.finish()
+    finish(deployment)
     assert [row[-1] for row in rows(deployment)] == [1] * PARTITIONS
     assert deployment.journal_size() == 2 * PARTITIONS * RECORDS
     assert len(deployment.dead_letters()) == 2 * PARTITIONS * RECORDS
@@ -460,11 +492,11 @@ def test_a_worker_goes_on_with_an_empty_database(
     deployment: Deployment, databases: Databases, migrated_template: str, at: str, runs: int
 ) -> None:
     deployment.start_worker()
-    deployment.finish()
+    finish(deployment)
     deployment.database_url = databases.make(migrated_template)
     assert refused_by_a_worker(deployment) == ["DATABASE_EMPTY"] * PARTITIONS
     begun(deployment, "--all", "--at", at)
     deployment.start_worker()
-    deployment.finish()
+    finish(deployment)
     assert deployment.journal_size() == PARTITIONS * runs
     assert len(deployment.dead_letters()) == PARTITIONS * (RECORDS + runs)

@@ -3,13 +3,12 @@
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._resource import ResourceType
 
-from tests.integration.kafka_bench import Bench, Member, Publishing, allow_only
+from tests.integration.kafka_bench import PARTITIONS, Bench, Member, Publishing, allow_only
 from tests.servers.kafka import KafkaCluster, KafkaServer
 from tests.servers.proxy import TcpProxy
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin
@@ -41,6 +40,17 @@ def failure(publishing: Publishing, outputs: list[Output], offset: int = 1) -> P
     with pytest.raises(PublicationUnknown) as raised:
         publishing.publish(outputs, {0: offset})
     return raised.value
+
+
+def share(bench: Bench, member: Member) -> None:
+    """Have a second member take its half of the partitions."""
+    second = bench.join()
+
+    def is_shared() -> bool:
+        member.consumer.poll(1, 0.05)
+        return len(second.told.owned) == PARTITIONS // 2
+
+    second.poll_until(is_shared)
 
 
 class TestRefusedOutputs:
@@ -117,13 +127,7 @@ class TestTransactions:
     def test_a_membership_of_before_a_rebalance_is_refused(self, bench: Bench, member: Member) -> None:
         publishing = bench.publisher(member)
         before = member.consumer.membership()
-        second = bench.join()
-
-        def is_shared() -> bool:
-            member.consumer.poll(1, 0.05)
-            return len(second.told.owned) == 2
-
-        second.poll_until(is_shared)
+        share(bench, member)
         publishing.real.send([bench.out(b"1")])
         with pytest.raises(PublicationUnknown, match=r"send_offsets_to_transaction failed \(abortable; ILLEGAL_GENER"):
             publishing.real.send_offsets({0: 5}, before)
@@ -183,22 +187,79 @@ class TestTransactions:
         bench.close()
 
 
-class TestRights:
+class TestWithoutTransactions:
     @pytest.fixture
-    def guarded(self, kafka_jars: None, tmp_path: Path) -> Iterator[Bench]:
+    def plain(self, bench: Bench, member: Member) -> Publishing:
+        return bench.plain_publisher(member)
+
+    def test_outputs_and_then_offsets_are_there_after_the_commit(
+        self, bench: Bench, member: Member, plain: Publishing
+    ) -> None:
+        plain.real.send([bench.out(b"1")])
+        plain.real.send_offsets({0: 5, 3: 7}, member.consumer.membership())
+        assert member.committed() == [None] * 4
+        plain.real.commit()
+        assert bench.visible() == [b"1"]
+        assert member.committed() == [5, None, None, 7]
+
+    def test_offsets_stay_where_they_are_while_an_output_is_missing(
+        self, bench: Bench, member: Member, plain: Publishing
+    ) -> None:
+        failure(plain, [bench.out(b"1"), Output("no-such-topic", b"key", b"2", ())])
+        assert member.committed()[0] is None
+
+    def test_offsets_of_partitions_that_were_given_back_are_not_committed(
+        self, bench: Bench, member: Member, plain: Publishing
+    ) -> None:
+        before = member.consumer.membership()
+        share(bench, member)
+        plain.real.send([bench.out(b"1")])
+        plain.real.send_offsets({0: 5}, before)
+        with pytest.raises(PublicationUnknown, match="partitions were given back since"):
+            plain.real.commit()
+        assert member.committed()[0] is None
+
+    def test_a_broker_that_is_away_is_told_in_time(self, kafka_server: KafkaServer) -> None:
+        bench = Bench.make(kafka_server.cluster)
+        bench.call_timeout_seconds = CALL_SECONDS
+        member = bench.join_alone()
+        plain = bench.plain_publisher(member)
+        plain.publish([bench.out(b"1")], {0: 1})
+        membership = member.consumer.membership()
+        kafka_server.kill()
+        begun = time.monotonic()
+        plain.real.send([bench.out(b"2")])
+        plain.real.send_offsets({0: 2}, membership)
+        with pytest.raises(PublicationUnknown, match="flush failed"):
+            plain.real.commit()
+        with pytest.raises(KafkaUnavailable, match="no broker answers"):
+            plain.real.replace()
+        assert time.monotonic() - begun < 3 * CALL_SECONDS
+        kafka_server.start()
+        plain.real.replace()
+        member.poll_until(lambda: len(member.told.owned) == PARTITIONS)
+        plain.publish([bench.out(b"2")], {0: 2})
+        assert set(bench.visible()) == {b"1", b"2"}
+        assert member.committed()[0] == 2
+        bench.close()
+
+
+class TestRights:
+    @pytest.fixture(scope="class")
+    def guarded_cluster(self, kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         """Start a broker that keeps rights; all that nothing is said of is allowed."""
-        server = KafkaServer(
-            tmp_path,
-            properties={
-                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-                "allow.everyone.if.no.acl.found": "true",
-            },
-        )
+        authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+        rights = {"authorizer.class.name": authorizer, "allow.everyone.if.no.acl.found": "true"}
+        server = KafkaServer(tmp_path_factory.mktemp("guarded"), properties=rights)
         server.start()
-        made = Bench.make(server.cluster)
+        yield server.cluster
+        server.stop()
+
+    @pytest.fixture
+    def guarded(self, guarded_cluster: KafkaCluster) -> Iterator[Bench]:
+        made = Bench.make(guarded_cluster)
         yield made
         made.close()
-        server.stop()
 
     def test_a_topic_that_may_not_be_written_to_is_measured_as_one_that_is_not_there(self, guarded: Bench) -> None:
         denied, hidden = guarded.cluster.make_topic("denied"), guarded.cluster.make_topic("hidden")

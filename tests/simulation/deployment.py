@@ -8,7 +8,7 @@ from random import Random
 from tests.simulation.network import Network
 from tests.simulation.processes import NetworkHook, Process, SimBackground, Trace
 from tests.simulation.scheduler import Scheduler, Stuck
-from tests.simulation.servers import SimConsumer, SimDatabase, SimPublisher
+from tests.simulation.servers import Killed, SimConsumer, SimDatabase, SimPublisher
 from tests.simulation.servers.group import Group
 from tests.simulation.servers.postgres import Backup
 from tests.simulation.watched import Violation, WatchedKafka, WatchedPostgres
@@ -140,6 +140,13 @@ class Deployment:
         self.members.append(member)
         process.start(lambda: self._live(member))
         return member
+
+    def die_of_poison(self) -> None:
+        """End the process whose thread this is; the checks at the end are nobody's."""
+        for process in self.processes:
+            if self.scheduler.current in process.tasks:
+                process.kill("by poison")
+                raise Killed
 
     def _live(self, member: Member) -> None:
         try:
@@ -276,15 +283,17 @@ class Deployment:
         rows = self.postgres.positions
         return not self.kafka.open and all(
             not self.kafka.end(one)
-            or (one in rows and rows[one].next_offset >= self.kafka.end(one) <= self.kafka.committed.get(one, 0))
+            or (one in rows and rows[one].next_offset >= self.kafka.end(one) <= self.kafka.known_published(one))
             for one in self.kafka.records
         )
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last worker has everything, and nothing is under way in it."""
+        """Whether the last worker is alone and has everything, and nothing is under way in it."""
         worker = self.last.worker
-        return worker is not None and [one.state for one in worker._partitions] == [State.SETTLED] * self.partitions
+        if worker is None or self.members != [self.last]:
+            return False
+        return [one.state for one in worker._partitions] == [State.SETTLED] * self.partitions
 
     def _left(self) -> str:
         ends = {one: self.kafka.end(one) for one in self.kafka.records}

@@ -4,14 +4,13 @@ They stand around the ports, or take a server's duty away: the runtime itself is
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from tests.simulation.deployment import Deployment
 from tests.simulation.servers import EMPTY, SimConsumer, SimDatabase, SimPublisher
 from tests.simulation.servers.group import SimMembership
 from worker.ports import (
-    Claim,
     KafkaUnavailable,
     Membership,
     Position,
@@ -24,10 +23,23 @@ from worker.ports import (
 )
 from worker.runtime.loop import Parts
 
-Mutant = TypeVar("Mutant")
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One fault, and the weather in which it shows: kinds of faults, if not any, and rates of calls' fates."""
+
+    mutate: Callable[[Parts, Deployment], Parts]
+    faults: tuple[str, ...] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
-def _of(port: object, mutant: type[Mutant]) -> Mutant:
+UNCHANGED: Final = Mutant(lambda parts, _: parts)
+"""The protocol as it is."""
+
+Adapter = TypeVar("Adapter")
+
+
+def _of(port: object, mutant: type[Adapter]) -> Adapter:
     """Make a mutant of a port's adapter, with all that this has."""
     made = mutant.__new__(mutant)
     made.__dict__.update(port.__dict__)
@@ -79,7 +91,7 @@ class _FencesNobody(SimPublisher):
 
 
 def fresh_metadata(parts: Parts, deployment: Deployment) -> Parts:
-    """Send offsets with the membership of that moment, whoever owns the partitions by then."""
+    """Send offsets once the outputs are out, with the membership of then, whoever owns the partitions by then."""
     publisher: _SendsFreshMetadata = _of(parts.publisher, _SendsFreshMetadata)
     assert isinstance(parts.consumer, SimConsumer)
     publisher.consumer = parts.consumer
@@ -88,13 +100,20 @@ def fresh_metadata(parts: Parts, deployment: Deployment) -> Parts:
 
 class _SendsFreshMetadata(SimPublisher):
     consumer: SimConsumer
+    remembered: Mapping[int, int]
 
     def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
+        self.remembered = next_offsets
+
+    def commit(self) -> None:
+        delivery = self._sent()
+        self._call("flush", lambda: self._flushed(delivery))
         try:
             current = self.consumer.membership()
         except KafkaUnavailable:
             current = EMPTY
-        super().send_offsets(next_offsets, current)
+        super().send_offsets(self.remembered, current)
+        super().commit()
 
 
 def empty_membership(parts: Parts, deployment: Deployment) -> Parts:
@@ -209,34 +228,21 @@ class _RemembersNothing(SimDatabase):
         return []
 
 
-def claim_not_compared(parts: Parts, deployment: Deployment) -> Parts:
-    """Take rows whoever has them by now."""
-    database = _of(parts.database, _ClaimsAnyway)
-    return replace(parts, database=database, positions=database)
+_LOST_TRACK: Final = {"applied late": 0.05, "slow": 0.03}
+_GROUP: Final = ("session expired", "process stopped", "Kafka slow", "scaled up", "scaled down")
 
-
-class _ClaimsAnyway(SimDatabase):
-    def claim(self, found: Sequence[Position], claim: Claim) -> None:
-        rows = self._server.positions
-        super().claim([rows[one.partition] for one in found], claim)
-
-
-MUTANTS: Final[Mapping[str, Callable[[Parts, Deployment], Parts]]] = {
-    one.__name__.replace("_", "-"): one
-    for one in (
-        offsets_before_database,
-        no_fencing,
-        fresh_metadata,
-        empty_membership,
-        next_offsets_after_abort,
-        producer_kept,
-        no_locks,
-        no_look_up,
-        positions_not_compared,
-        owner_not_checked,
-        published_too_early,
-        unstable_offsets,
-        not_from_the_journal,
-        claim_not_compared,
-    )
+MUTANTS: Final[Mapping[str, Mutant]] = {
+    "offsets-before-database": Mutant(offsets_before_database),
+    "no-fencing": Mutant(no_fencing, _GROUP, _LOST_TRACK),
+    "fresh-metadata": Mutant(fresh_metadata, _GROUP, _LOST_TRACK),
+    "empty-membership": Mutant(empty_membership),
+    "next-offsets-after-abort": Mutant(next_offsets_after_abort),
+    "producer-kept": Mutant(producer_kept, rates=_LOST_TRACK),
+    "no-locks": Mutant(no_locks),
+    "no-look-up": Mutant(no_look_up),
+    "positions-not-compared": Mutant(positions_not_compared),
+    "owner-not-checked": Mutant(owner_not_checked),
+    "published-too-early": Mutant(published_too_early),
+    "unstable-offsets": Mutant(unstable_offsets, ("kill -9", "markers slow", "scaled up")),
+    "not-from-the-journal": Mutant(not_from_the_journal),
 }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
@@ -30,6 +30,8 @@ LOCAL: Final = frozenset({"send", "flush", "go_on", "membership", "leave"})
 
 CALL_SECONDS_MAX: Final = 30.0
 """After this the client gives a call up."""
+
+POLL_SECONDS_MAX: Final = 0.1
 
 LOCK_SECONDS_MAX: Final = 5.0
 """PostgreSQL's lock_timeout."""
@@ -81,11 +83,16 @@ class Network:
         kind = self._kind(name)
         if kind:
             self.drawn[kind] += 1
-        return self._make(kind, out, back)
+        fate = self._make(kind, out, back)
+        # Polling asks nobody: what does not come is waited for no longer than that.
+        return replace(fate, given_up_seconds=POLL_SECONDS_MAX) if name == "poll" else fate
 
     def way(self) -> float:
         """Draw how long something that nobody waits for takes."""
         return self.random.expovariate(500.0) * self.slowness["kafka"]
+
+    def _lateness(self) -> float:
+        return min(self.random.expovariate(1.0 / self.random.choice([0.05, 1.0, 10.0])), LATE_SECONDS_MAX)
 
     def _kind(self, name: str) -> str:
         if self.is_calm:
@@ -105,7 +112,7 @@ class Network:
         if kind == "answer lost":
             return Fate(kind, out, None, max(noticed, out + 0.001))
         if kind == "applied late":
-            return Fate(kind, noticed + self.random.uniform(0.0, LATE_SECONDS_MAX), None, noticed)
+            return Fate(kind, noticed + self._lateness(), None, noticed)
         if kind == "slow":
             return Fate(kind, out + self.random.uniform(0.0, 5.0), back + self.random.uniform(0.0, 5.0))
         return Fate(kind, out, back, kills=kind.removeprefix("killed ") if kind.startswith("killed") else "")

@@ -1,24 +1,29 @@
 """One run: what a seed draws, and what came of it."""
 
+import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
 from time import perf_counter
 
+import structlog
+
 from tests.simulation.deployment import Deployment
 from tests.simulation.invariants import check
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants import MUTANTS, UNCHANGED, Mutant
 from tests.simulation.nemesis import FAULTS, Nemesis
 from tests.simulation.network import CALL_FAULTS, Network
 from tests.simulation.processes import Trace
-from tests.simulation.workload import SECONDS, arrivals
-from worker.runtime.loop import LoopConfig, Parts
+from tests.simulation.steps import remembered_steps
+from tests.simulation.workload import SECONDS, arrivals, poison_id
+from worker.runtime.loop import LoopConfig
 
 PARTITIONS = 3
 CHAOS_SECONDS = SECONDS + 20.0
 FINISH_SECONDS_MAX = 400.0
+SHARE_OF_KINDS = 0.5
+SHARE_OF_POISON = 0.15
 
 
 @dataclass(frozen=True)
@@ -42,54 +47,64 @@ class Result:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What a seed draws: servers and workers, what goes wrong, and the event that kills, if one does."""
+
+    deployment: Deployment
+    nemesis: Nemesis
+    poison: str | None
+
+
 def run(seed: int, mutant: str | None = None) -> Result:
     """Run one seed."""
     begun = perf_counter()
-    deployment, nemesis = _drawn(seed, MUTANTS[mutant] if mutant else unchanged)
+    drawn = _drawn(seed, MUTANTS[mutant] if mutant else UNCHANGED)
+    deployment = drawn.deployment
     failure: BaseException | None = None
-    try:
-        deployment.let(CHAOS_SECONDS)
-        deployment.calm()
-        deployment.finish(FINISH_SECONDS_MAX)
-        check(deployment.kafka, deployment.postgres)
-    except BaseException as error:  # whatever a worker or a check raised is the result
-        if isinstance(error, KeyboardInterrupt):
+    with remembered_steps(drawn.poison, deployment.die_of_poison):
+        try:
+            _live(deployment)
+        except KeyboardInterrupt:
             raise
-        failure = error
-    virtual = deployment.scheduler.now
-    deployment.end()
-    return Result(
-        seed,
-        failure,
-        nemesis.done + deployment.network.drawn,
-        len(deployment.postgres.journal),
-        perf_counter() - begun,
-        virtual,
-        deployment.trace,
-    )
+        except BaseException as error:  # noqa: BLE001 - whatever a worker or a check raised is what came of it
+            failure = error
+        virtual_seconds = deployment.scheduler.now
+        deployment.end()
+    faults = drawn.nemesis.done + deployment.network.drawn
+    events = len(deployment.postgres.journal)
+    return Result(seed, failure, faults, events, perf_counter() - begun, virtual_seconds, deployment.trace)
 
 
-def unchanged(parts: Parts, _: Deployment) -> Parts:
-    """Leave the protocol as it is."""
-    return parts
+def _live(deployment: Deployment) -> None:
+    deployment.let(CHAOS_SECONDS)
+    deployment.calm()
+    deployment.finish(FINISH_SECONDS_MAX)
+    check(deployment.kafka, deployment.postgres)
 
 
-def _drawn(seed: int, mutate: Callable[[Parts, Deployment], Parts]) -> tuple[Deployment, Nemesis]:
-    """Draw a deployment. Each seed has some kinds of faults only, so that each kind is met without the others too."""
+def _drawn(seed: int, mutant: Mutant) -> Drawn:
+    """Draw a run. Each seed has some kinds of faults only, so that each kind is met without the others too."""
     random = Random(seed)
-    kinds = [one for one in FAULTS if random.random() < 0.5]
-    call_faults = [one for one in CALL_FAULTS if random.random() < 0.5]
+    kinds = [one for one in FAULTS if random.random() < SHARE_OF_KINDS]
+    call_faults = [one for one in CALL_FAULTS if random.random() < SHARE_OF_KINDS]
     rate = random.choice([0.0, 0.003, 0.01, 0.03])
-    network = Network(Random(random.random()), dict.fromkeys(call_faults, rate))
+    network = Network(Random(random.random()), {**dict.fromkeys(call_faults, rate), **mutant.rates})
     config = LoopConfig(
         batch_records_max=random.choice([1, 2, 5, 500]),
         batch_bytes_max=random.choice([2_000, 10**7]),
         poll_wait_seconds=random.choice([0.5, 2.0]),
     )
-    deployment = Deployment(Random(random.random()), network, config, PARTITIONS, mutate=mutate)
+    deployment = Deployment(Random(random.random()), network, config, PARTITIONS, mutate=mutant.mutate)
     deployment.expect(arrivals(Random(random.random())))
-    nemesis = Nemesis(Random(random.random()), tuple(kinds))
+    nemesis = Nemesis(Random(random.random()), mutant.faults or tuple(kinds))
     nemesis.plan(deployment, random.choice([3, 6, 10]), CHAOS_SECONDS)
+    poison = poison_id(random) if random.random() < SHARE_OF_POISON else None
     for _ in range(random.choice([1, 2, 3])):
         deployment.start()
-    return deployment, nemesis
+    return Drawn(deployment, nemesis, poison)
+
+
+def silence_logs() -> None:
+    """Have the workers say nothing: there are too many of them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -98,6 +98,11 @@ class WatchedKafka(SimKafka):
             )
         return transaction
 
+    def known_published(self, partition: int) -> int:
+        """Give the offset below which everything is known to be published, by Kafka's word or by PostgreSQL's."""
+        row = self.postgres.positions.get(partition)
+        return max(self.committed.get(partition, 0), row.published_offset if row else 0)
+
     def init_transactions(self, transactional_id: str) -> int:
         epoch = super().init_transactions(transactional_id)
         self.note(f"epoch {epoch}", transactional_id, {})
@@ -119,6 +124,8 @@ class WatchedKafka(SimKafka):
     def _decide(self, producer: ProducerState, *, result: bool) -> None:
         (transactional_id,) = [name for name, one in self.producers.items() if one is producer]
         assert producer.transaction is not None
+        if result:
+            self._check_commit(transactional_id, producer.transaction)
         self.note("commit" if result else "abort", transactional_id, producer.transaction.next_offsets)
         super()._decide(producer, result=result)
 
@@ -135,6 +142,17 @@ class WatchedKafka(SimKafka):
                 if (entry.topic, entry.partition) == place and entry.output not in self.postgres.ever:
                     raise Violation(f"an output of topic {entry.topic} is shown that the journal does not have")
         super()._mark(producer, transaction, place)
+
+    def _check_commit(self, transactional_id: str, transaction: Transaction) -> None:
+        if transaction.entries and not transaction.next_offsets:
+            raise Violation(f"{transactional_id} commits {len(transaction.entries)} outputs without offsets")
+        for partition in transaction.next_offsets:
+            row = self.postgres.positions.get(partition)
+            holder = row.transactional_id if row else None
+            if holder not in (None, transactional_id) and not self.postgres.restores:
+                raise Violation(
+                    f"partition {partition}: {transactional_id} commits after {holder} took it over", partition
+                )
 
     def _check_offsets(self, next_offsets: Mapping[int, int]) -> None:
         for partition, offset in next_offsets.items():

@@ -57,6 +57,11 @@ def arrivals(random: Random) -> list[Arrival]:
     return sorted(sent, key=lambda one: one.time)
 
 
+def poison_id(random: Random) -> str:
+    """Name an event that kills whoever runs it."""
+    return f"{Order(random.randrange(ORDERS)).id}-{random.randrange(STEPS)}"
+
+
 def _bad(random: Random, sent: Sequence[Arrival]) -> list[Arrival]:
     """Draw duplicates, an id used twice, an answer for nobody, and no event."""
     again = [random.choice(sent) for _ in range(6)]

@@ -132,8 +132,10 @@ class SimConsumer:
         assert self._rebalances is not None
         self._rebalances.revoked(sorted(partitions))
         self._forget(partitions)
-        self._member.owned -= partitions
-        self._kafka.group.rebalance()
+        # Time may have passed within the callback, and the group gone on without this member.
+        if self._member is not None:
+            self._member.owned -= partitions
+            self._kafka.group.rebalance()
 
     def _forget(self, partitions: set[int] | list[int]) -> None:
         for partition in partitions:

@@ -61,6 +61,11 @@ class Causes:
         if error.code() in _CAUSES:
             self._last = error
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there was a word at all."""
+        return self._last is not None
+
     def text(self) -> str:
         """Say why no broker was to be had."""
         if self._last is None:

@@ -122,10 +122,20 @@ class KafkaConsumer:
         """Read this partition from this offset."""
         with_offset = TopicPartition(self._topic, partition, offset)
         try:
-            self._client.seek(with_offset)
+            self._seek(with_offset)
             self._client.resume([with_offset])
         except KafkaException as exception:
             raise KafkaUnavailable(f"partition {partition}: {describe(error_of(exception))}") from exception
+
+    def _seek(self, with_offset: TopicPartition) -> None:
+        try:
+            self._client.seek(with_offset)
+        except KafkaException as exception:
+            if error_of(exception).code() != KafkaError._STATE:  # noqa: SLF001 - librdkafka's own name begins so.
+                raise
+            # A partition whose offset the topic did not have is not fetched any more, and can't be sought either.
+            self._client.incremental_unassign([with_offset])
+            self._client.incremental_assign([with_offset])
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Stop reading these."""
@@ -228,16 +238,19 @@ class Connections:
     def __init__(self, failures: deque[Exception]) -> None:
         self._failures = failures
         self._causes = Causes()
-        self._down_at = -OUTAGE_SECONDS
+        self._down_at: float | None = None
+        self._is_told = False
 
     def __call__(self, error: KafkaError) -> None:
         """Note one error of the client itself."""
         self._causes(error)
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
-            return
-        is_news = monotonic() - self._down_at > OUTAGE_SECONDS
-        self._down_at = monotonic()
-        if is_news:
+        now = monotonic()
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self._is_told = self._is_told and self._down_at is not None and now - self._down_at < OUTAGE_SECONDS
+            self._down_at = now
+        # Why they are down is known by the next attempt to connect.
+        if self._down_at is not None and self._causes.are_known and not self._is_told:
+            self._is_told = True
             self._failures.append(KafkaUnavailable(f"no broker can be reached ({self._causes.text()})"))
 
 

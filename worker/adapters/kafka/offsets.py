@@ -22,6 +22,9 @@ _PASSING: Final = (
     KafkaError.NOT_COORDINATOR,
 )
 """What brokers say of a group that nobody has asked about before, or whose coordinator has just changed."""
+_PENDING: Final = (
+    " (a transaction that a worker left open holds them up; it ends by itself, within a minute by default)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class GroupWatch:
         return _answered(f"group {self._group_id}", ask)
 
     def committed(self, topic: str, partitions: Sequence[int], *, stable: bool) -> Mapping[int, int | None]:
-        """Give the committed offsets; `stable` ones wait for transactions that are open, and fail if they stay."""
+        """Give the committed offsets; `stable` ones wait for transactions that are open, and fail if those stay."""
         # By a consumer that never joins: the admin client crashes if the group's coordinator does not know it yet.
         client = new_client(
             Consumer,
@@ -60,7 +63,7 @@ class GroupWatch:
             ),
         )
         places = [TopicPartition(topic, one) for one in partitions]
-        what = f"offsets of group {self._group_id}"
+        what = f"offsets of group {self._group_id}{_PENDING if stable else ''}"
         try:
             answers = _answered(what, lambda: client.committed(places, timeout=REQUEST_SECONDS))
         finally:

@@ -15,7 +15,7 @@ from psycopg import errors
 
 from worker.adapters.postgres import columns, statements
 from worker.adapters.postgres.definitions import Definition, register_definitions
-from worker.adapters.postgres.faults import COMMITTING, READING, WRITING
+from worker.adapters.postgres.faults import CALL, COMMITTING, READING, WRITING
 from worker.adapters.postgres.frames import unpack_outputs
 from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
 from worker.adapters.postgres.session import DatabaseConfig, Session
@@ -139,6 +139,7 @@ class PostgresDatabase:
         a session whose last word was a flush.
         """
         keys = sorted({lock_key(digest) for digest in wanted.digests})
+        self._session.come_to_rest()
         with self._session.connection(READING) as connection:
             with connection.pipeline():
                 connection.execute(statements.BEGIN)
@@ -155,18 +156,23 @@ class PostgresDatabase:
 
     def read(self, digests: Sequence[bytes]) -> Mapping[bytes, Instance]:
         """Read instances by subject digest, under the locks; asks for none too, so that the session idles boundedly."""
-        with self._session.connection(READING) as connection:
+        with self._session.open_transaction(READING) as connection:
             return dict(map(columns.instance, connection.execute(statements.INSTANCES, (list(digests),))))
 
     def is_coming(self, source: str, version: str) -> bool:
         """Tell whether a worker has brought this version of a machine since this one registered its own."""
-        ((is_coming,),) = self._session.rows(statements.IS_COMING, (source, version, self._registered_at))
+        asked = statements.IS_COMING, (source, version, self._registered_at)
+        if not self._session.is_open:
+            ((is_coming,),) = self._session.rows(*asked)
+            return bool(is_coming)
+        with self._session.open_transaction(CALL) as connection:
+            ((is_coming,),) = connection.execute(*asked).fetchall()
         return bool(is_coming)
 
     def write(self, writes: Writes) -> None:
         """Write everything."""
         expected = [len(writes.created), len(writes.changed), len(writes.journal), len(writes.next_offsets)]
-        with self._session.connection(WRITING) as connection, _values_refused():
+        with self._session.open_transaction(WRITING) as connection, _values_refused():
             with connection.pipeline():
                 cursors = [
                     _bulk(connection, statements.INSERT_INSTANCES, columns.created(writes.created)),
@@ -184,10 +190,8 @@ class PostgresDatabase:
 
     def commit(self) -> None:
         """COMMIT."""
-        with self._session.connection(COMMITTING) as connection:
-            cursor = connection.execute(statements.COMMIT)
-        if cursor.statusmessage != statements.COMMIT:
-            raise DatabaseUnavailable(f"PostgreSQL answered COMMIT with {cursor.statusmessage}")
+        with self._session.open_transaction(COMMITTING) as connection:
+            connection.execute(statements.COMMIT)
 
     def roll_back(self) -> None:
         """Drop the open transaction, if there is one; never fails."""

@@ -17,8 +17,6 @@ from psycopg.abc import Query
 from psycopg.rows import scalar_row
 from psycopg.sql import SQL, Identifier, Literal
 
-from worker.adapters.postgres.tables import JOURNAL_STORAGE
-
 DAYS_AHEAD: Final = 2
 LOCK_TIMEOUT_SECONDS: Final = 2
 STATEMENT_TIMEOUT_SECONDS: Final = 10
@@ -56,7 +54,7 @@ _COUNT_IN_DEFAULT: Final = SQL(
 )
 
 # Made first and attached then, writers of other days go on meanwhile.
-_CREATE: Final = SQL(f"CREATE TABLE {{table}} (LIKE journal INCLUDING ALL) WITH ({JOURNAL_STORAGE})")
+_CREATE: Final = SQL("CREATE TABLE {table} (LIKE journal INCLUDING ALL)")
 
 # Under the lock no row of the day can come in behind the move.
 _MOVE: Final = SQL("""

@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 
 from worker.adapters.postgres.faults import CALL, Fault, Told, fault_of, raised
 from worker.adapters.postgres.statements import BEGIN, COMMIT, ROLLBACK, SETTINGS
+from worker.ports import DatabaseUnavailable
 
 T = TypeVar("T")
 
@@ -109,20 +110,32 @@ class Session:
             raise
 
     @contextmanager
+    def open_transaction(self, told: Told) -> Iterator[psycopg.Connection]:
+        """Lend the connection within the transaction that is open on it, for one call.
+
+        Raises: DatabaseUnavailable, if none is: what was to be done in it must not be done on its own.
+        """
+        if self._status is not TransactionStatus.INTRANS:
+            self.close()
+            raise DatabaseUnavailable("the batch's transaction has ended")
+        with self.connection(told) as connection:
+            yield connection
+
+    @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
         """Lend the connection within one bounded transaction. Raises: DatabaseUnavailable, DatabaseRefused."""
+        self.come_to_rest()
         with self.connection() as connection, connection.transaction():
             connection.execute(SETTINGS, self._config.timeouts())
             yield connection
 
     def call(self, statement: LiteralString, parameters: tuple[object, ...] = ()) -> psycopg.Cursor[TupleRow]:
-        """Run one statement, within the open transaction or else in one of its own, in one round trip.
+        """Run one statement in a transaction of its own, in one round trip.
 
         Raises: DatabaseUnavailable, DatabaseRefused.
         """
+        self.come_to_rest()
         with self.connection() as connection:
-            if connection.info.transaction_status is TransactionStatus.INTRANS:
-                return connection.execute(statement, parameters)
             with connection.pipeline():
                 connection.execute(BEGIN)
                 connection.execute(SETTINGS, self._config.timeouts())
@@ -141,15 +154,18 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection that is not at rest."""
-        connection = self._connection
-        return connection is not None and connection.info.transaction_status is not TransactionStatus.IDLE
+        """Whether a transaction is open on the connection, or something went wrong with it."""
+        return self._status not in (None, TransactionStatus.IDLE)
 
     def close(self) -> None:
         """Close the connection, which rolls back what is open; never fails."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    @property
+    def _status(self) -> TransactionStatus | None:
+        return None if self._connection is None else self._connection.info.transaction_status
 
     def _recover(self, error: psycopg.Error) -> None:
         """Close the connection, but roll back alone if a part of the batch will be next."""

@@ -204,12 +204,6 @@ COMPRESSED: Final = {
 }
 """Large columns by table. They are compressed by lz4 where the server was built with it, else by its default."""
 
-JOURNAL_STORAGE: Final = "toast_tuple_target = 8160"
-"""Rows of the journal are written once and seldom read: they are compressed only where a page is too small for them.
-
-Partitions don't take storage parameters from their parent: whoever makes one gives it this.
-"""
-
 
 def _compress(table: str) -> str:
     actions = ", ".join(f"ALTER COLUMN {column} SET COMPRESSION lz4" for column in COMPRESSED[table])
@@ -227,7 +221,7 @@ $$
 # Partitions take the compression of their parent as it is when they are made, so the default partition comes last.
 _EXTRAS: Final = (
     *(_compress(table) for table in COMPRESSED),
-    f"CREATE TABLE journal_default PARTITION OF journal DEFAULT WITH ({JOURNAL_STORAGE})",
+    "CREATE TABLE journal_default PARTITION OF journal DEFAULT",
     *FUNCTIONS.values(),
     *VIEWS.values(),
 )
