@@ -273,7 +273,8 @@ class RealBench:
 
     def member(self, name: str, *, frail: bool = False) -> Member:
         # A client that does not poll leaves the group, without a word to the application before it polls.
-        config = self.config(max_poll_interval_ms=str(SESSION_MS)) if frail else self.config()
+        ms = str(SESSION_MS)
+        config = self.config(max_poll_interval_ms=ms, session_timeout_ms=ms) if frail else self.config()
         consumer = KafkaConsumer(config, InputTopic(self.input, self.name), TopicAdmin(config))
         self.members.append(consumer)
         return Member(name, consumer, self.log)

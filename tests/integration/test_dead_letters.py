@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Message, Producer
 
 from tests.core.lab import hosting, lab_machine
-from tests.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaCluster, KafkaServer
 from worker.adapters.kafka.clients import KafkaConfig
-from worker.adapters.kafka.redriving import BATCH_LETTERS_MAX, Done, Redrive, RedriveFenced, RedrivePlan
+from worker.adapters.kafka.redriving import BATCH_LETTERS_MAX, Done, Redrive, RedriveFenced, RedrivePlan, RedriveUnknown
 from worker.core.dead_letters import DeadLetter, Marker, Place, Selection, read_record
 from worker.core.errors import SetupError
 from worker.core.outcomes import DeadLettered, DeadLetterReason
@@ -108,9 +108,11 @@ class Bench:
         told = [read_record(record_of(one)) for one in self.read(self.topics.dead_letters)]
         return [one for one in told if isinstance(one, Marker)]
 
-    def assert_each_once(self, count: int) -> None:
-        assert self.values() == sorted(b"value %d" % number for number in range(count))
-        assert sorted(Counter(one.place for one in self.markers()).values()) == [1] * count
+    def assert_each_once(self, count: int, *also: int) -> None:
+        """Show that those below `count` were redriven, and those that are named, and each of them once."""
+        numbers = [*range(count), *also]
+        assert self.values() == sorted(b"value %d" % number for number in numbers)
+        assert list(Counter(one.place for one in self.markers()).values()) == [1] * len(numbers)
 
 
 def record_of(message: Message) -> Record:
@@ -131,12 +133,15 @@ def produce(
     )
 
 
+def made(cluster: KafkaCluster) -> Bench:
+    bench = Bench(cluster)
+    cluster.create_topics([bench.topics.input, bench.topics.dead_letters, bench.topics.domain("default")], PARTITIONS)
+    return bench
+
+
 @pytest.fixture
 def bench(kafka_cluster: KafkaCluster) -> Bench:
-    made = Bench(kafka_cluster)
-    topics = [made.topics.input, made.topics.dead_letters, made.topics.domain("default")]
-    kafka_cluster.create_topics(topics, PARTITIONS)
-    return made
+    return made(kafka_cluster)
 
 
 def test_a_record_goes_back_as_it_was_and_its_marker_to_its_dead_letter(bench: Bench) -> None:
@@ -176,6 +181,35 @@ def test_bytes_bound_transactions_too(bench: Bench) -> None:
     told: list[int] = []
     assert bench.redrive(watch=lambda done: told.append(done.redriven)).redriven == 10
     assert told == [0, 4, 8, 10]
+
+
+def test_a_limit_holds_when_a_record_is_refused_on_the_way(bench: Bench) -> None:
+    letters = [bench.dead_letter(number) for number in range(BATCH_LETTERS_MAX + 20)]
+    letters[BATCH_LETTERS_MAX + 5] = bench.dead_letter(BATCH_LETTERS_MAX + 5, b"y" * 5_000)
+    bench.put(letters, partition=0)
+    bench.cluster.set_topic(bench.topics.input, "max.message.bytes", "4000")
+    done = bench.redrive(letters_max=BATCH_LETTERS_MAX + 10)
+    assert (done.total, done.redriven, done.left) == (BATCH_LETTERS_MAX + 10, BATCH_LETTERS_MAX + 9, 1)
+    bench.assert_each_once(BATCH_LETTERS_MAX + 5, *range(BATCH_LETTERS_MAX + 6, BATCH_LETTERS_MAX + 10))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_broker_that_dies_on_the_way_leaves_nothing_half_done(kafka_server: KafkaServer) -> None:
+    bench = made(kafka_server.cluster)
+    count = BATCH_LETTERS_MAX + 50
+    bench.put([bench.dead_letter(number) for number in range(count)])
+
+    def kill_the_broker(done: Done) -> None:
+        if done.redriven:
+            kafka_server.kill()
+
+    with pytest.raises(RedriveUnknown, match="Run the same command again"):
+        bench.redrive(watch=kill_the_broker)
+    kafka_server.start()
+    again = bench.redrive()
+    assert (again.redriven, again.marked) == (50, BATCH_LETTERS_MAX)
+    bench.assert_each_once(count)
 
 
 def test_who_begins_fences_who_is_under_way_and_nothing_goes_twice(bench: Bench) -> None:
@@ -260,7 +294,7 @@ def test_what_can_not_go_is_skipped_and_the_others_go(bench: Bench) -> None:
     assert reasons.keys() == {places[1], places[3], places[4]}
     assert "no-such-topic does not exist" in reasons[places[1]]
     assert "journal" in reasons[places[3]]
-    assert "MSG_SIZE_TOO_LARGE" in reasons[places[4]]
+    assert "too large" in reasons[places[4]]
     assert bench.values() == [b"value 0", b"value 1"]
     bench.cluster.set_topic(bench.topics.input, "max.message.bytes", "100000")
     found = bench.redrive(journal=lambda letter: Output(letter.original.topic, b"key", large.value, ()))

@@ -471,8 +471,8 @@ def test_a_worker_goes_on_behind_records_that_expired(deployment: Deployment) ->
 def test_a_worker_goes_on_with_a_topic_made_anew(deployment: Deployment) -> None:
     deployment.start_worker()
     deployment.wait_until_applied()
-    for command in (("partitions", "begin", "--all", "--at", "first"), ("adopt",)):
-        assert_refused(worker(deployment, *command, "--yes"), "in the consumer group", "in the database (process")
+    refused = worker(deployment, "partitions", "begin", "--all", "--at", "first", "--yes")
+    assert_refused(refused, "in the consumer group", "in the database (process")
     assert all(one["owner_is_alive"] for one in listed(deployment))
     finish(deployment)
     make_anew(deployment)

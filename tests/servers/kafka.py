@@ -119,7 +119,7 @@ class KafkaCluster:
         return [answers[place].result().offset for place in places]
 
     def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 4})
 
 
 def _read_to_end(consumer: Consumer, partitions: int) -> list[Message]:

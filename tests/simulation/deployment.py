@@ -138,6 +138,7 @@ class Deployment:
         )
         member = Member(process, consumer, self.mutate(parts, self))
         self.members.append(member)
+        process.when_stopped = lambda seconds: self._stopped(member, seconds)
         process.start(lambda: self._live(member))
         return member
 
@@ -177,9 +178,8 @@ class Deployment:
         if not member.process.is_running:
             self.expel(member)
 
-    def stop_for(self, member: Member, seconds: float) -> None:
-        """Stop a process for a while; the group may miss it."""
-        member.process.stop_for(seconds)
+    def _stopped(self, member: Member, seconds: float) -> None:
+        """Have the group miss a process that is stopped, if it is so for long."""
         if seconds > SESSION_SECONDS / 2:
             self._heartbeats_end(member)
         self.scheduler.at(member.process.stopped_until, lambda: self._heartbeat(member))

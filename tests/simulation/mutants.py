@@ -228,13 +228,14 @@ class _RemembersNothing(SimDatabase):
         return []
 
 
+_STOPPED: Final = {"stopped before": 0.02, "stopped after": 0.02, "slow": 0.02}
 _LOST_TRACK: Final = {"applied late": 0.05, "slow": 0.03}
 _GROUP: Final = ("session expired", "process stopped", "Kafka slow", "scaled up", "scaled down")
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
     "offsets-before-database": Mutant(offsets_before_database),
-    "no-fencing": Mutant(no_fencing, _GROUP, _LOST_TRACK),
-    "fresh-metadata": Mutant(fresh_metadata, _GROUP, _LOST_TRACK),
+    "no-fencing": Mutant(no_fencing, _GROUP, _STOPPED),
+    "fresh-metadata": Mutant(fresh_metadata, _GROUP, _STOPPED),
     "empty-membership": Mutant(empty_membership),
     "next-offsets-after-abort": Mutant(next_offsets_after_abort),
     "producer-kept": Mutant(producer_kept, rates=_LOST_TRACK),

@@ -22,7 +22,7 @@ def kill(deployment: "Deployment", random: Random) -> None:
 def stop(deployment: "Deployment", random: Random) -> None:
     """Stop a process for a while, as SIGSTOP or a long pause of its machine do."""
     if deployment.members:
-        deployment.stop_for(random.choice(deployment.members), random.choice([0.5, 3.0, 12.0, 40.0]))
+        random.choice(deployment.members).process.stop_for(deployment.network.stop_seconds())
 
 
 def expel(deployment: "Deployment", random: Random) -> None:

@@ -54,7 +54,8 @@ class Fate:
     """What becomes of one call.
 
     `request_seconds` and `answer_seconds` are its ways, None: it never comes there. `given_up_seconds` is when the
-    caller stops waiting. `kills` says that the process dies before the call, or when it is answered.
+    caller stops waiting. `kills` and `stops` say that the process dies, or stops for a while, `before` the call, when
+    it is answered (`after`), or `under way`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Fate:
     answer_seconds: float | None
     given_up_seconds: float = CALL_SECONDS_MAX
     kills: str = ""
+    stops: str = ""
 
 
 @dataclass
@@ -87,6 +89,10 @@ class Network:
         # Polling asks nobody: what does not come is waited for no longer than that.
         return replace(fate, given_up_seconds=POLL_SECONDS_MAX) if name == "poll" else fate
 
+    def stop_seconds(self) -> float:
+        """Draw how long a process stops."""
+        return self.random.choice([0.5, 3.0, 12.0, 40.0])
+
     def way(self) -> float:
         """Draw how long something that nobody waits for takes."""
         return self.random.expovariate(500.0) * self.slowness["kafka"]
@@ -101,7 +107,7 @@ class Network:
         for kind, rate in self.rates.items():
             at -= rate
             if at < 0:
-                return kind if kind.startswith("killed") or name not in LOCAL else ""
+                return kind if kind.startswith(("killed", "stopped")) or name not in LOCAL else ""
         return ""
 
     def _make(self, kind: str, out: float, back: float) -> Fate:
@@ -115,8 +121,17 @@ class Network:
             return Fate(kind, noticed + self._lateness(), None, noticed)
         if kind == "slow":
             return Fate(kind, out + self.random.uniform(0.0, 5.0), back + self.random.uniform(0.0, 5.0))
-        return Fate(kind, out, back, kills=kind.removeprefix("killed ") if kind.startswith("killed") else "")
+        end, _, when = kind.partition(" ")
+        return Fate(kind, out, back, kills=when * (end == "killed"), stops=when * (end == "stopped"))
 
 
 _UNANSWERED: Final = frozenset({"request lost", "answer lost", "applied late"})
-CALL_FAULTS: Final = (*sorted(_UNANSWERED), "slow", "killed before", "killed under way", "killed after")
+CALL_FAULTS: Final = (
+    *sorted(_UNANSWERED),
+    "slow",
+    "stopped before",
+    "stopped after",
+    "killed before",
+    "killed under way",
+    "killed after",
+)

@@ -38,6 +38,7 @@ class Process:
     is_dead: bool = False
     stopped_until: float = 0.0
     skew_ms: int = 0
+    when_stopped: Callable[[float], None] = lambda _: None
     tasks: list[Task] = field(default_factory=list)
     main_waits: Task | None = None
 
@@ -76,6 +77,7 @@ class Process:
         """Stop it, as SIGSTOP does, and have it go on after that time."""
         self.stopped_until = max(self.stopped_until, self.scheduler.now + seconds)
         self.trace.add(self.scheduler.now, self.name, "stopped", f"for {seconds:.3f} s")
+        self.when_stopped(seconds)
 
     def check(self) -> None:
         if self.is_dead:
@@ -132,10 +134,14 @@ class NetworkHook:
         process.trace.add(scheduler.now, scheduler.current.name, name, fate.name, about)
         if fate.kills == "before":
             self._die(fate)
+        if fate.stops == "before":
+            self._stop()
         if name in LOCAL and name != "flush":
             answer = effect()
             if fate.kills:
                 self._die(fate)
+            if fate.stops == "after":
+                self._stop()
             return answer
         call = _Call(name, effect, fate, scheduler.current, scheduler.now)
         if fate.request_seconds is not None:
@@ -166,9 +172,12 @@ class NetworkHook:
             scheduler.wait(until)
             process.check()
         call.is_given_up = True
+        fate = call.fate
         error = call.error if call.is_done else error_of(call.name)
-        if call.is_done and call.fate.kills == "after":
-            self._die(call.fate)
+        if call.is_done and fate.kills == "after":
+            self._die(fate)
+        if fate.stops == "after":
+            self._stop()
         if error is not None:
             process.trace.add(
                 scheduler.now, scheduler.current.name, call.name, f"raised {type(error).__name__}: {error}"
@@ -239,6 +248,12 @@ class NetworkHook:
 
     def _kill(self) -> None:
         self.process.kill("under way")
+
+    def _stop(self) -> None:
+        """Stop the process here, with all its threads, until it goes on."""
+        self.process.stop_for(self.process.network.stop_seconds())
+        self.process.scheduler.wait(self.process.stopped_until)
+        self.process.check()
 
     def _die(self, fate: Fate) -> None:
         self.process.kill(fate.name)

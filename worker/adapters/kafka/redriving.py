@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.adapters.kafka.dead_letters import DeadLetterTopic, Extent
+from worker.adapters.kafka.failures import REFUSED_RECORDS, REFUSED_TOPICS, Kind, kind_of, remedy
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.dead_letters import DeadLetter, Place, Selection, read_record
 from worker.core.errors import SetupError, WorkerError
@@ -32,18 +33,7 @@ _DELIVERY_TIMEOUT_MS: Final = 15_000
 _ABORT_TIMEOUT_SECONDS: Final = 10.0
 _QUEUE_FULL_WAIT_SECONDS: Final = 1.0
 _RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
-_FENCED: Final = frozenset((KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED))  # noqa: SLF001
 _CLIENT_FAILS: Final = (KafkaException, SystemError)
-_RECORD_REFUSED: Final = frozenset(
-    (
-        KafkaError.INVALID_MSG,
-        KafkaError.INVALID_RECORD,
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.POLICY_VIOLATION,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-    )
-)
-_TOPIC_REFUSED: Final = frozenset((KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART))
 
 
 class RedriveFenced(WorkerError):
@@ -80,8 +70,11 @@ class RedrivePlan:
         """Connect a reader of the topic."""
         return DeadLetterTopic(self.config, self.topic, self.transactional_id)
 
-    def survey(self, reader: DeadLetterTopic, extent: Extent) -> Survey:
-        """Find what is to be redriven. Raises: KafkaUnavailable; SetupError, if a dead letter is not there."""
+    def survey(self, reader: DeadLetterTopic, extent: Extent, already: int = 0) -> Survey:
+        """Find what is to be redriven, of which so many are already.
+
+        Raises: KafkaUnavailable; SetupError, if a dead letter is not there.
+        """
         survey = Survey(self.selection, self.group_id, extent.firsts)
         for record in reader.read(self._starts(extent), extent.ends):
             survey.take(record)
@@ -89,7 +82,7 @@ class RedrivePlan:
             names = ", ".join(map(str, survey.missing))
             raise SetupError(f"{self.topic} has no dead letter at {names}: see `worker dead-letters list --all`")
         if self.letters_max is not None:
-            survey.cut(self.letters_max)
+            survey.cut(self.letters_max - already)
         return survey
 
     def _starts(self, extent: Extent) -> Mapping[int, int]:
@@ -164,7 +157,7 @@ class Redrive:
     def _attempt(self) -> None:
         producer = _Producer(self._plan.config, self._plan.transactional_id)
         with self._plan.reader() as reader:
-            survey = self._plan.survey(reader, reader.extent())
+            survey = self._plan.survey(reader, reader.extent(), self.done.redriven)
             self.done.foreign = survey.foreign
             self.done.skipped.clear()
             self.done.total = self.done.redriven + len(survey)
@@ -255,7 +248,8 @@ class _Producer:
         try:
             self._client.init_transactions(CALL_TIMEOUT_SECONDS)
         except KafkaException as exception:
-            raise KafkaUnavailable(describe(error_of(exception))) from exception
+            error = error_of(exception)
+            raise KafkaUnavailable(f"no redrive can begin: {describe(error)}{remedy(error)}") from exception
 
     def send(self, batch: list[Redriven]) -> None:
         """Publish all of a batch with its markers, or nothing. Raises: RedriveFenced, RedriveUnknown, _Refused."""
@@ -338,7 +332,7 @@ class _Deliveries:
     def fault(self, at_the_end: KafkaError | None) -> Exception:
         """Say what was wrong, given what ended the transaction: the client calls many a fault just fatal before."""
         told = [error for _, error in self.errors] + ([at_the_end] if at_the_end else [])
-        if any(error.code() in _FENCED for error in told):
+        if any(kind_of(error) is Kind.FENCED for error in told):
             return RedriveFenced(
                 "another redrive of this consumer group began, and fenced this one; nothing is redriven twice. "
                 "Let that one end, then run this again if something is left"
@@ -346,8 +340,8 @@ class _Deliveries:
         if refused := self._refused():
             return refused
         return RedriveUnknown(
-            f"{describe(told[0])}; whether the last records went out is not known here. Run the same command again: "
-            "what was redriven is not redriven twice"
+            f"{describe(told[0])}{remedy(told[0])}; whether the last records went out is not known here. "
+            "Run the same command again: what was redriven is not redriven twice"
         )
 
     def _refused(self) -> _Refused | None:
@@ -356,8 +350,8 @@ class _Deliveries:
             if one is None:
                 continue
             topic = one.letter.original.topic
-            if error.code() in _RECORD_REFUSED:
-                letters[one.letter.place] = f"{topic} does not take it: {describe(error)}"
-            elif error.code() in _TOPIC_REFUSED:
-                topics[topic] = f"{topic} takes nothing from here: {describe(error)}"
+            if error.code() in REFUSED_RECORDS:
+                letters[one.letter.place] = REFUSED_RECORDS[error.code()].format(topic)
+            elif error.code() in REFUSED_TOPICS:
+                topics[topic] = REFUSED_TOPICS[error.code()].format(topic)
         return _Refused(letters, topics) if letters or topics else None
