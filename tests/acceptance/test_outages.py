@@ -22,6 +22,7 @@ from worker.core.codec import decode_record
 ORDERS = 400
 EVENTS = ORDERS * len(STATES)
 OUTAGE_SECONDS = 1.5
+BACK_SECONDS = 2.0
 CUTS = 10
 SMALL_BATCHES = {"WORKER_BATCH_RECORDS_MAX": "20"}
 
@@ -46,8 +47,15 @@ def test_a_crash_of_postgresql_loses_and_doubles_nothing(
             postgres.crash()
             time.sleep(OUTAGE_SECONDS)
             postgres.start()
+            returned_at, before = time.monotonic(), deployment.journal_size()
+            deployment.wait_until_journalled(before + 1)
+            elapsed = time.monotonic() - returned_at
+            print(f"the first records were applied {elapsed:.1f} s after PostgreSQL was back")
+            assert elapsed < BACK_SECONDS
         deployment.finish()
-        assert worker.told("unsettled") != []
+        assert 1 <= len(worker.told("unsettled")) <= 2, "an outage is told once"
+        assert len(worker.told("taking_failed")) <= 4
+        assert len(worker.told("recovered")) >= 2
         assert_orders_done(deployment, range(ORDERS))
 
 

@@ -16,12 +16,14 @@ from tests.bench.pass_through import Route
 from tests.bench.site import PARTITIONS, Site, deployment
 from tests.bench.sql_alone import Batch, Preparation, SqlAlone, to_records
 from tests.bench.traffic import Feeder, Reader
+from tests.bench.worker_child import IN_TURN
 from tests.workload import STATES, records
 from worker.bootstrap import Deployment
 
 PASSED = "pass-through"
 SQL_ALONE = "SQL alone"
 WORKER = "worker"
+WORKER_IN_TURN = "worker, its transactions in turn"
 
 EVENTS_PER_SECOND_MIN = 50
 """What gives up when a run is slower than this, a minute granted."""
@@ -66,6 +68,8 @@ def run_all(site: Site, wishes: Wishes, tell: Tell) -> Results:
     tell(WORKER)
     worked, stored = _worker(site, workload)
     runs.append(worked)
+    tell(WORKER_IN_TURN)
+    runs.append(_worker_in_turn(site, wishes.orders))
     tell(f"{SQL_ALONE}, again")
     runs.append(SqlAlone(site).run(workload.batches)[0])
     tell(f"{PASSED}, again")
@@ -114,6 +118,15 @@ def _worker(site: Site, workload: Workload) -> tuple[Throughput, Stored]:
         wal = _number(connection, _WAL_POSITION) - wal_before
         journal = _number(connection, _JOURNAL_BYTES)
     return worked, Stored(journal / workload.events, wal / workload.events)
+
+
+def _worker_in_turn(site: Site, orders: int) -> Throughput:
+    """Measure the worker on a deployment of its own, without Kafka's transactions beside PostgreSQL's."""
+    environment = site.environment("in-turn")
+    plan = _deployed(site, environment)
+    Feeder(site.bootstrap_servers, plan.topics.input).send_all(records(orders))
+    with Child("tests.bench.worker_child", [IN_TURN], environment) as child:
+        return _measured(site, WORKER_IN_TURN, child, _outputs(plan), orders * len(STATES))
 
 
 def _number(connection: psycopg.Connection, query: str) -> float:

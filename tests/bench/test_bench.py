@@ -21,8 +21,9 @@ def test_every_row_is_printed(kafka_jars: None) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.strip("│ ").split("│")[0].strip() for line in done.stdout.splitlines() if line.startswith("│")]
     ceilings = ["pass-through", "SQL alone"]
-    assert rows[:6] == [*ceilings, "worker", *reversed(ceilings), "library, in memory"]
-    assert rows[6:13] == ["poll", "decode", "PostgreSQL", "step", "encode", "Kafka", "the rest"]
+    in_turn = "worker, its transactions in turn"
+    assert rows[:7] == [*ceilings, "worker", in_turn, *reversed(ceilings), "library, in memory"]
+    assert rows[7:14] == ["poll", "decode", "PostgreSQL", "step", "encode", "Kafka", "the rest"]
     assert rows[-2:] == ["pass-through", "worker"]
     assert "4 for 1 event, 4 for 500 events" in done.stdout
     assert "The worker:" in done.stdout

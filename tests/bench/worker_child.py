@@ -1,10 +1,13 @@
 """The worker as a process of its own, as `worker run` runs it, that tells where its time went.
 
 It tells when its first batch begins, and at its end the seconds per stage from there to the end of its last batch.
+With the argument `in-turn`, its Kafka transactions do not run beside PostgreSQL's work.
 """
 
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -12,11 +15,14 @@ from types import TracebackType
 from typing import Any
 
 from tests.bench.children import stop_at_end_of_input, tell
+from worker.adapters.process.threads import PendingCall
 from worker.bootstrap import deploy, parts_of
 from worker.logs import configure_logs
 from worker.runtime.loop import Worker
 from worker.runtime.stages import Stage, Stages, Timer
 from worker.settings import load_settings
+
+IN_TURN = "in-turn"
 
 
 class ClosingTimer(Timer):
@@ -63,6 +69,20 @@ class RunStages(Stages):
             timer.seconds = 0.0
 
 
+class InTurn:
+    """Make a call where it is begun: nothing runs beside the loop."""
+
+    def start(self, call: Callable[[], None]) -> PendingCall:
+        future: Future[None] = Future()
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - Told to who asks for the result.
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+        return PendingCall(future)
+
+
 def _rss_kilobytes_max() -> int:
     # Not what getrusage says, which is the parent's if that was larger when it made this process.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -74,7 +94,10 @@ def main() -> None:
     settings = load_settings().settings
     configure_logs("warning", "console")
     stages = RunStages()
-    worker = Worker(replace(parts_of(deploy(settings)), stages=stages))
+    parts = replace(parts_of(deploy(settings)), stages=stages)
+    if IN_TURN in sys.argv:
+        parts = replace(parts, background=InTurn())
+    worker = Worker(parts)
     stop_at_end_of_input(worker.stop)
     worker.run()
     tell(**stages.told())

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._resource import ResourceType
 
-from tests.integration.kafka_bench import PARTITIONS, Bench, Member, Publishing, allow_only
+from tests.integration.kafka_bench import PARTITIONS, PATIENCE_SECONDS, Bench, Member, Publishing, allow_only
 from tests.servers.kafka import KafkaCluster, KafkaServer
 from tests.servers.proxy import TcpProxy
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin
@@ -31,6 +31,24 @@ def member(bench: Bench) -> Member:
     return bench.join_alone()
 
 
+@pytest.fixture(scope="module")
+def guarded_cluster(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Start a broker that keeps rights; all that nothing is said of is allowed."""
+    authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    rights = {"authorizer.class.name": authorizer, "allow.everyone.if.no.acl.found": "true"}
+    server = KafkaServer(tmp_path_factory.mktemp("guarded"), properties=rights)
+    server.start()
+    yield server.cluster
+    server.stop()
+
+
+@pytest.fixture
+def guarded(guarded_cluster: KafkaCluster) -> Iterator[Bench]:
+    made = Bench.make(guarded_cluster)
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=["transactional", "plain"])
 def publishing(request: pytest.FixtureRequest, bench: Bench, member: Member) -> Publishing:
     return bench.publisher(member) if request.param == "transactional" else bench.plain_publisher(member)
@@ -40,6 +58,20 @@ def failure(publishing: Publishing, outputs: list[Output], offset: int = 1) -> P
     with pytest.raises(PublicationUnknown) as raised:
         publishing.publish(outputs, {0: offset})
     return raised.value
+
+
+def publish_until_known(publishing: Publishing, outputs: list[Output], offset: int) -> None:
+    """Publish as a worker does whose servers come back."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            publishing.member.consumer.poll(1, 0.1)
+            publishing.real.replace()
+            publishing.publish(outputs, {0: offset})
+        except (KafkaUnavailable, PublicationUnknown):
+            assert time.monotonic() < deadline, "waited in vain"
+        else:
+            return
 
 
 def share(bench: Bench, member: Member) -> None:
@@ -236,31 +268,13 @@ class TestWithoutTransactions:
             plain.real.replace()
         assert time.monotonic() - begun < 3 * CALL_SECONDS
         kafka_server.start()
-        plain.real.replace()
-        member.poll_until(lambda: len(member.told.owned) == PARTITIONS)
-        plain.publish([bench.out(b"2")], {0: 2})
+        publish_until_known(plain, [bench.out(b"2")], 2)
         assert set(bench.visible()) == {b"1", b"2"}
         assert member.committed()[0] == 2
         bench.close()
 
 
 class TestRights:
-    @pytest.fixture(scope="class")
-    def guarded_cluster(self, kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-        """Start a broker that keeps rights; all that nothing is said of is allowed."""
-        authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
-        rights = {"authorizer.class.name": authorizer, "allow.everyone.if.no.acl.found": "true"}
-        server = KafkaServer(tmp_path_factory.mktemp("guarded"), properties=rights)
-        server.start()
-        yield server.cluster
-        server.stop()
-
-    @pytest.fixture
-    def guarded(self, guarded_cluster: KafkaCluster) -> Iterator[Bench]:
-        made = Bench.make(guarded_cluster)
-        yield made
-        made.close()
-
     def test_a_topic_that_may_not_be_written_to_is_measured_as_one_that_is_not_there(self, guarded: Bench) -> None:
         denied, hidden = guarded.cluster.make_topic("denied"), guarded.cluster.make_topic("hidden")
         allow_only(guarded.cluster, ResourceType.TOPIC, denied, [AclOperation.READ])
@@ -296,7 +310,7 @@ class TestRights:
         publishing = guarded.publisher(guarded.join_alone())
         outputs = [guarded.out(b"1"), Output(denied, b"key", b"2", ()), guarded.out(b"3")]
         error = failure(publishing, outputs)
-        assert list(error.refused) == [outputs[1]]
+        assert list(error.refused) == [outputs[1]], error
         assert denied in error.refused[outputs[1]]
         assert "WRITE" in error.refused[outputs[1]]
         publishing.real.replace()

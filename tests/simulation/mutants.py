@@ -229,7 +229,7 @@ class _RemembersNothing(SimDatabase):
 
 
 _STOPPED: Final = {"stopped before": 0.02, "stopped after": 0.02, "slow": 0.02}
-_LOST_TRACK: Final = {"applied late": 0.05, "slow": 0.03}
+_LOST_TRACK: Final = {"applied late": 0.1, "slow": 0.1}
 _GROUP: Final = ("session expired", "process stopped", "Kafka slow", "scaled up", "scaled down")
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
@@ -239,10 +239,10 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "empty-membership": Mutant(empty_membership),
     "next-offsets-after-abort": Mutant(next_offsets_after_abort),
     "producer-kept": Mutant(producer_kept, rates=_LOST_TRACK),
-    "no-locks": Mutant(no_locks),
+    "no-locks": Mutant(no_locks, ("scaled up", "database slow"), {"slow": 0.1}),
     "no-look-up": Mutant(no_look_up),
-    "positions-not-compared": Mutant(positions_not_compared),
-    "owner-not-checked": Mutant(owner_not_checked),
+    "positions-not-compared": Mutant(positions_not_compared, _GROUP, _STOPPED),
+    "owner-not-checked": Mutant(owner_not_checked, _GROUP, _STOPPED),
     "published-too-early": Mutant(published_too_early),
     "unstable-offsets": Mutant(unstable_offsets, ("kill -9", "markers slow", "scaled up")),
     "not-from-the-journal": Mutant(not_from_the_journal),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 2.0
 """How much longer than its own time-out a call may take before it is given up."""
 
 

@@ -24,6 +24,12 @@ LEFT_BEHIND_MAX: Final = 3
 """Producers that never came back from a call; with more of them, the process had better start anew."""
 
 
+OFFSETS_SECONDS_MAX: Final = 5.0
+"""What sending offsets may take: milliseconds, and some seconds while the group's coordinator moves. It is the one call
+that librdkafka may lose (below); another producer then takes a second, so waiting for it any longer is the worse stall.
+"""
+
+
 class KafkaPublisher:
     """Publish with one transactional producer at a time."""
 
@@ -50,7 +56,7 @@ class KafkaPublisher:
         """Add the offsets to the transaction, if the brokers find the membership current."""
         assert isinstance(membership, GroupMembership)
         offsets = [TopicPartition(self._input_topic, partition, offset) for partition, offset in next_offsets.items()]
-        seconds = self._config.call_timeout_seconds
+        seconds = min(self._config.call_timeout_seconds, OFFSETS_SECONDS_MAX)
 
         def send(outbox: Outbox) -> None:
             # librdkafka loses the call, and its time-out with it, if the group's coordinator leaves the cluster while
