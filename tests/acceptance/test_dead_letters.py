@@ -195,6 +195,24 @@ def test_an_event_whose_topic_was_made_later_is_redriven_and_completes(deploymen
     assert deployment.rows("SELECT status, revision FROM instances") == [("active", 1)]
 
 
+@pytest.mark.slow
+def test_an_output_that_its_topic_refused_goes_there_once_it_may(deployment: Deployment) -> None:
+    deployment.start_worker()
+    target = deployment.topics.domain("default")
+    deployment.cluster.set_topic(target, "max.message.bytes", "300")
+    order = Order(0)
+    deployment.produce([order.record(0)])
+    letters(deployment, 1)
+    (refused,) = listed(deployment, "--source", deployment.topics.input)
+    assert (refused["reason"], refused["source"]) == ("OUTPUT_REFUSED", target)
+    assert (refused["type"], refused["subject"]) == (OUTPUT_TYPES[0], order.subject)
+    deployment.cluster.set_topic(target, "max.message.bytes", "1000000")
+    assert redriven(deployment)["topics"] == {target: 1}
+    finish(deployment, 1)
+    assert [published_of(record).type for record in deployment.outputs()] == [OUTPUT_TYPES[0]]
+    assert deployment.rows("SELECT status, revision FROM instances") == [("active", 1)]
+
+
 def start_redrive(deployment: Deployment, point: str) -> subprocess.Popen[str]:
     """Start a redrive that dies at a point."""
     command = [sys.executable, redrive_child.__file__, point, "dead-letters", "redrive", "--yes", "--json"]

@@ -11,6 +11,7 @@ from confluent_kafka.admin._resource import ResourceType
 from tests.integration.kafka_bench import PARTITIONS, PATIENCE_SECONDS, Bench, Member, Publishing, allow_only
 from tests.servers.kafka import KafkaCluster, KafkaServer
 from tests.servers.proxy import TcpProxy
+from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin
 from worker.core.records import Output
 from worker.ports import KafkaUnavailable, PublicationUnknown
@@ -316,3 +317,18 @@ class TestRights:
         publishing.real.replace()
         publishing.publish([outputs[0], outputs[2]], {0: 1})
         assert guarded.visible() == [b"1", b"3"]
+
+    def test_what_ended_a_transaction_is_told_by_calls_that_come_too_late(self, guarded: Bench) -> None:
+        denied = guarded.cluster.make_topic("denied")
+        allow_only(guarded.cluster, ResourceType.TOPIC, denied, [AclOperation.READ])
+        real = guarded.publisher(guarded.join_alone()).real
+        assert isinstance(real, KafkaPublisher)
+        real.send([Output(denied, b"key", b"1", ())])
+
+        def put_until_it_fails() -> None:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < deadline:
+                real._call("produce", lambda outbox: outbox.put([guarded.out(b"2")]))
+
+        with pytest.raises(PublicationUnknown, match=r"\(abortable; TOPIC_AUTHORIZATION_FAILED"):
+            put_until_it_fails()

@@ -248,7 +248,7 @@ class TestFloods:
         world.kafka.records[1], world.kafka.first_offsets[1] = [], 0
         member = world.start()
         world.kafka.give(0, member.consumer)
-        while not member.worker._flood.is_on:
+        while not member.worker._pauses.flood.is_on:
             world.turn(member)
         world.kafka.give(1, member.consumer)
         world.turn(member)

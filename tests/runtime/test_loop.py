@@ -382,7 +382,7 @@ class TestRebalances:
         turns(world, member, 3)
 
     def arrange_waiting(self, world: World, member: Member) -> None:
-        member.worker._hold([partition_of(member)], 1e9)
+        member.worker._pauses._hold([partition_of(member)], 1e9)
 
     @pytest.mark.parametrize(
         ("state", "arrange", "released_at"),

@@ -238,7 +238,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "fresh-metadata": Mutant(fresh_metadata, _GROUP, _STOPPED),
     "empty-membership": Mutant(empty_membership),
     "next-offsets-after-abort": Mutant(next_offsets_after_abort),
-    "producer-kept": Mutant(producer_kept, rates=_LOST_TRACK),
+    "producer-kept": Mutant(producer_kept, ("Kafka slow",), _LOST_TRACK),
     "no-locks": Mutant(no_locks, ("scaled up", "database slow"), {"slow": 0.1}),
     "no-look-up": Mutant(no_look_up),
     "positions-not-compared": Mutant(positions_not_compared, _GROUP, _STOPPED),

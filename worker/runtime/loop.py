@@ -26,7 +26,6 @@ from worker.ports import (
     DatabaseUnavailable,
     KafkaUnavailable,
     OffsetUnavailable,
-    Pending,
     PositionMoved,
     Positions,
     PublicationUnknown,
@@ -38,10 +37,12 @@ from worker.runtime.flood import Flood
 from worker.runtime.intake import Batch, Intake
 from worker.runtime.outlet import Outlet
 from worker.runtime.partitions import READ, TAKEN, Partition, Partitions, State, Turn
+from worker.runtime.pausing import Pauses
 from worker.runtime.producing import PUBLICATION_SECONDS_MAX, Producer, never_ended
 from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
+from worker.runtime.topic_watch import TopicWatch
 
 _LOG = structlog.get_logger("worker.loop")
 
@@ -108,15 +109,15 @@ class Worker:
         self._producer = Producer(parts.publisher, parts.consumer, parts.background)
         self._taker = Taker(parts.positions, parts.consumer, self._producer, parts.background, parts.claim)
         self._care = Care(parts.positions, parts.claim.owner, config.batch_records_max)
-        self._flood = Flood(clock)
+        self._pauses = Pauses(
+            parts.consumer, parts.database, clock, self._partitions, Flood(clock), config.version_wait_seconds
+        )
         self._batch_retry, self._taking_retry, self._kafka_retry = (
             Retry(clock, config.retry_first_seconds, config.retry_most_seconds) for _ in range(3)
         )
         self._refused: dict[Output, str] = {}
         self._housekeeping_at = clock.monotonic()
-        self._topic_id: str | None = None
-        self._topic_at = 0.0
-        self._topic_look: tuple[Pending, list[str]] | None = None
+        self._topic = TopicWatch(parts.consumer, parts.background, clock, config.topic_seconds)
         self._consumer = parts.consumer
         self._consumer.join(self)
 
@@ -143,8 +144,8 @@ class Worker:
         polled = self._poll()
         self._settle(0.0)
         # Decided before anything is taken: what was polled from a partition that is taken now comes again.
-        batch = self._intake.batch(polled, self._partitions, self._flood.records_max)
-        self._resume_due()
+        batch = self._intake.batch(polled, self._partitions, self._pauses.records_max)
+        self._end_pauses()
         self._take_due()
         if all(self._partitions[record.partition].state in READ for record in batch.records):
             self._work(batch)
@@ -251,8 +252,7 @@ class Worker:
             _LOG.info("taken", offsets={one.number: one.next_offset for one in running})
             self._taking_retry.succeeded()
             self._refused.clear()
-        if self._flood.is_on:
-            self._hold(running, self._flood.pause_until)
+        self._pauses.join(running)
 
     # Uncertainty
 
@@ -274,60 +274,11 @@ class Worker:
         self._refused |= error.refused
         self._unsettle(list(self._partitions), error)
 
-    # Waiting on purpose
-
-    def _hold(self, partitions: Sequence[Partition], until: float) -> None:
-        """Read nothing more from these settled partitions until then."""
-        for partition in partitions:
-            partition.waits_until = until
-            partition.turn(Turn.HELD)
-        self._consumer.pause([partition.number for partition in partitions])
-
-    def _resume_due(self) -> None:
-        now = self._parts.clock.monotonic()
-        for partition in self._partitions.in_state(State.WAITING):
-            if now < partition.waits_until:
-                continue
-            try:
-                self._consumer.go_on(partition.number, partition.next_offset)
-            except KafkaUnavailable as error:
-                self._kafka_retry.failed("kafka_unavailable", error)
-                return
-            partition.turn(Turn.RESUMED)
-            partition.waited_for = partition.waits_for
-
-    def _waits(self, record: Record, source: str, version: str) -> bool:
-        """Tell whether a record waits for a version of its machine that another worker has brought."""
-        partition = self._partitions[record.partition]
-        return partition.waited_for != record.offset and self._parts.database.is_coming(source, version)
-
-    def _wait_for_versions(self, waiting: Mapping[int, Record]) -> None:
-        if not waiting or not self._settle():
-            return
-        seconds = self._parts.config.version_wait_seconds
-        for number, record in waiting.items():
-            self._partitions[number].waits_for = record.offset
-            _LOG.warning(
-                "waiting_for_version",
-                partition=number,
-                offset=record.offset,
-                seconds_max=seconds,
-                text="another worker has brought this version of the machine and is to take the partition over",
-            )
-        settled = [one for number in waiting if (one := self._partitions[number]).state is State.SETTLED]
-        self._hold(settled, self._parts.clock.monotonic() + seconds)
-
-    def _watch_for_flood(self, run: Run) -> None:
-        if not self._flood.saw(len(run.applied), run.dead_letters.total()) or not self._settle():
-            return
-        _LOG.error(
-            "dead_letter_flood",
-            reasons=dict(run.dead_letters),
-            pause_seconds=round(self._flood.pause_until - self._parts.clock.monotonic(), 3),
-            text="nearly every record becomes a dead letter, so the worker pauses, and then tries a few. Look at the "
-            "reasons with `worker dead-letters list`, mend the cause, and redrive them",
-        )
-        self._hold(self._partitions.in_state(State.SETTLED), self._flood.pause_until)
+    def _end_pauses(self) -> None:
+        try:
+            self._pauses.end_due()
+        except KafkaUnavailable as error:
+            self._kafka_retry.failed("kafka_unavailable", error)
 
     # Upkeep
 
@@ -341,27 +292,16 @@ class Worker:
             _LOG.warning("housekeeping_failed", error=str(error))
 
     def _watch_topic(self) -> None:
-        """Have all partitions taken again when the topic was made anew: the client reads on, past its first records."""
-        if self._topic_look is not None:
-            self._see_topic(*self._topic_look)
-        elif len(self._partitions) and self._parts.clock.monotonic() >= self._topic_at:
-            self._topic_at = self._parts.clock.monotonic() + self._parts.config.topic_seconds
-            found: list[str] = []
-            pending = self._parts.background.start(lambda: found.append(self._consumer.topic_id()))
-            self._topic_look = (pending, found)
-
-    def _see_topic(self, pending: Pending, found: list[str]) -> None:
-        if not pending.is_done:
+        """Have all partitions taken again when the topic was made anew."""
+        if not len(self._partitions):
             return
-        self._topic_look = None
         try:
-            pending.result(0.0)
+            replaced = self._topic.replaced()
         except KafkaUnavailable as error:
             self._kafka_retry.failed("kafka_unavailable", error)
             return
-        known, self._topic_id = self._topic_id, found[0]
-        if known not in (None, self._topic_id):
-            text = f"the topic was made anew, its id is {self._topic_id}"
+        if replaced is not None:
+            text = f"the topic was made anew, its id is {replaced}"
             self._unsettle(list(self._partitions), KafkaUnavailable(text))
 
     # A batch
@@ -394,7 +334,7 @@ class Worker:
         try:
             with self.stages.stage("postgres"):
                 found = Found(seen, database.read(asked.digests))
-            run = Run(self._setting, self._limits, found, self._waits)
+            run = Run(self._setting, self._limits, found, self._pauses.waits)
             run.run(decoded)
             if not run.next_offsets:
                 database.roll_back()
@@ -422,8 +362,8 @@ class Worker:
             self._publish(run)
         if run.dead_letters:
             _LOG.warning("dead_letters", reasons=dict(run.dead_letters))
-        self._wait_for_versions(run.waiting)
-        self._watch_for_flood(run)
+        if self._pauses.are_due(run) and self._settle():
+            self._pauses.begin(run)
 
     def _publish(self, run: Run) -> None:
         outputs = run.outputs()

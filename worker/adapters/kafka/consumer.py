@@ -28,6 +28,8 @@ FETCHED_RECORDS_MIN: Final = 10_000
 """What waits in the client to be read: two batches of the largest, or twenty of 500 records, so that no batch waits
 for the network, and no more, since it is the larger part of a worker's memory where a topic has a backlog."""
 
+FETCHED_AGAIN_MS: Final = 10
+
 OUTAGE_SECONDS: Final = 30.0
 """Two words of all brokers being away belong to one outage if no more time is between them."""
 
@@ -78,6 +80,8 @@ class KafkaConsumer:
                 topic_metadata_refresh_interval_ms=METADATA_REFRESH_MS,
                 queued_max_messages_kbytes=FETCHED_KBYTES_MAX,
                 queued_min_messages=FETCHED_RECORDS_MIN,
+                # A queue that is full is looked at again this soon, not after a second: it may be empty by then.
+                fetch_queue_backoff_ms=FETCHED_AGAIN_MS,
                 error_cb=self._connections,
                 **_PROTOCOLS[config.group_protocol](config),
             ),

@@ -9,7 +9,7 @@ from threading import Thread
 from time import monotonic
 from typing import Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from worker.adapters.kafka.bounded import GRACE_SECONDS, Unreturned, call_within
 from worker.adapters.kafka.clients import KafkaConfig, describe, error_of
@@ -111,8 +111,8 @@ class KafkaPublisher:
     def _unknown(self, name: str, exception: KafkaException, outbox: Outbox) -> PublicationUnknown:
         outbox.settle()
         self._sends_alone = self._sends_alone or outbox.is_undecided
-        error = error_of(exception)
-        denied = self._denied(outbox) if error.name() == "TOPIC_AUTHORIZATION_FAILED" else {}
+        error = _cause(error_of(exception), outbox)
+        denied = self._denied(outbox) if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED else {}
         return PublicationUnknown(explain(name, error, outbox.describe()), outbox.refused(denied))
 
     def _denied(self, outbox: Outbox) -> Mapping[str, str]:
@@ -166,6 +166,18 @@ class KafkaPublisher:
                     raise KafkaUnavailable(text) from exception
             else:
                 return outbox
+
+
+def _cause(error: KafkaError, outbox: Outbox) -> KafkaError:
+    """Give the error that a transaction failed with, where a call says only that it has failed."""
+    if error.code() != KafkaError._STATE:  # noqa: SLF001
+        return error
+    try:
+        # Nothing is begun in a transaction that is not at its end; what ended it is told.
+        outbox.client.begin_transaction()
+    except KafkaException as exception:
+        return error_of(exception)
+    return error
 
 
 class PlainPublisher:
