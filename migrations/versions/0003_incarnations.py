@@ -1,7 +1,7 @@
 """Count what killed its owners, tell incarnations of a partition apart, and keep who brought a definition last.
 
 Runs before the workers of this version are rolled out: it only adds. The journal's primary key is built anew, though,
-and batches wait meanwhile: seconds for each ten million rows.
+and batches wait meanwhile: some seconds for each million rows.
 """
 
 from typing import Final

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from worker.core.redrives import REDRIVEN_FROM
 ORDERS = 300
 REPLIES = range(1, len(STATES))
 PATIENCE_SECONDS = 60.0
+NOWHERE = "127.0.0.1:9"
 POINTS = ("begin:1", "produce:1", "produce:2", "produce:300", "commit:1", "committed:1", "begin:2", "commit:2")
 TOPIC_BYTES_MAX = 1_048_588
 
@@ -76,11 +78,43 @@ def assert_orders_done_once(deployment: Deployment, numbers: range) -> None:
 
 
 def fed_backwards(deployment: Deployment, numbers: range) -> None:
-    """Send replies before the events that start their instances: they become dead letters, the instances begin."""
-    deployment.produce(Order(number).record(step) for number in numbers for step in REPLIES)
+    """Send each order's replies before the event that starts it: they become dead letters, the order begins."""
+    # Fewer dead letters than a worker takes for a flood.
+    deployment.produce(Order(number).record(step) for number in numbers for step in (*REPLIES, 0))
     letters(deployment, len(numbers) * len(REPLIES))
-    deployment.produce(Order(number).record(0) for number in numbers)
     deployment.wait_until_applied()
+
+
+@pytest.mark.parametrize("command", ["list", "show", "redrive"])
+def test_each_command_has_help_with_an_example(command: str) -> None:
+    done = run_worker("dead-letters", command, "--help")
+    assert re.search(rf"Examples?:\n +worker dead-letters {command}", done.stdout)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show", "0:1"), ("redrive", "--yes")])
+def test_an_unreachable_broker_is_one_message(arguments: tuple[str, ...]) -> None:
+    given = {"WORKER_KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "WORKER_DATABASE_URL": f"postgresql://{NOWHERE}/worker"}
+    done = run_worker("dead-letters", *arguments, given=given)
+    assert (done.returncode, done.stdout, done.stderr.count("error: ")) == (2, "", 1)
+    assert NOWHERE in done.stderr
+
+
+@pytest.mark.slow
+def test_what_was_typed_wrongly_is_told_before_anything_is_done(deployment: Deployment) -> None:
+    deployment.prefix, prefix = "other", deployment.prefix
+    for command in ("list", "redrive"):
+        done = ask(deployment, command)
+        assert (done.returncode, done.stdout, "other.dlq" in done.stderr) == (2, "", True)
+    deployment.prefix = prefix
+    for arguments, text in (
+        (("show", "17"), "PARTITION:OFFSET"),
+        (("show", "0:17"), "no dead letter at 0:17"),
+        (("redrive", "0:17", "--yes"), "no dead letter at 0:17"),
+        (("list", "--reason", "NOTHING"), "INVALID_EVENT"),
+        (("redrive", "--since", "soon"), "--since"),
+    ):
+        done = ask(deployment, *arguments)
+        assert (done.returncode, done.stdout, text in done.stderr) == (2, "", True), done.stderr
 
 
 @pytest.mark.slow
@@ -198,6 +232,9 @@ def test_an_event_whose_topic_was_made_later_is_redriven_and_completes(deploymen
 @pytest.mark.slow
 def test_an_output_that_its_topic_refused_goes_there_once_it_may(deployment: Deployment) -> None:
     deployment.start_worker()
+    deployment.produce([Order(1).record(0)])
+    # By then the worker has looked at what the topic takes.
+    wait_until(lambda: len(deployment.outputs()) == 1, PATIENCE_SECONDS, "an output is there")
     target = deployment.topics.domain("default")
     deployment.cluster.set_topic(target, "max.message.bytes", "300")
     order = Order(0)
@@ -208,9 +245,11 @@ def test_an_output_that_its_topic_refused_goes_there_once_it_may(deployment: Dep
     assert (refused["type"], refused["subject"]) == (OUTPUT_TYPES[0], order.subject)
     deployment.cluster.set_topic(target, "max.message.bytes", "1000000")
     assert redriven(deployment)["topics"] == {target: 1}
-    finish(deployment, 1)
-    assert [published_of(record).type for record in deployment.outputs()] == [OUTPUT_TYPES[0]]
-    assert deployment.rows("SELECT status, revision FROM instances") == [("active", 1)]
+    finish(deployment, 2)
+    published = [published_of(record) for record in deployment.outputs()]
+    assert sorted(one.subject for one in published) == sorted([order.subject, Order(1).subject])
+    assert {one.type for one in published} == {OUTPUT_TYPES[0]}
+    assert deployment.rows("SELECT status, revision FROM instances") == [("active", 1)] * 2
 
 
 def start_redrive(deployment: Deployment, point: str) -> subprocess.Popen[str]:

@@ -46,6 +46,14 @@ class Store(Protocol):
         """Cut a worker's connections, as an administrator does."""
         ...
 
+    def refuse_zeros(self) -> None:
+        """Refuse texts with U+0000, as PostgreSQL does."""
+        ...
+
+    def age(self, days: int) -> None:
+        """Have everything in the journal be of so many days ago."""
+        ...
+
     def journal(self) -> Mapping[tuple[int, int], tuple[Output, ...]]:
         """Give what everybody sees of the journal: the outputs by partition and offset."""
         ...
@@ -72,6 +80,12 @@ class SimulatedStore:
 
     def end_sessions(self, owner: str) -> None:
         self.server.terminate([owner], Session("onlooker"))
+
+    def refuse_zeros(self) -> None:
+        self.server.refuses = lambda row: "a text has U+0000" if "\0" in (row.error_message or "") else None
+
+    def age(self, days: int) -> None:
+        raise NotImplementedError
 
     def journal(self) -> Mapping[tuple[int, int], tuple[Output, ...]]:
         return {place: row.outputs for place, row in self.server.journal.items()}
@@ -140,6 +154,13 @@ class RealStore:
 
     def end_sessions(self, owner: str) -> None:
         self._rows("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s", owner)
+
+    def refuse_zeros(self) -> None:
+        pass
+
+    def age(self, days: int) -> None:
+        moved = "UPDATE journal SET day = day - %s, recorded_at = recorded_at - make_interval(days => %s) RETURNING day"
+        self._rows(moved, days, days)
 
     def journal(self) -> Mapping[tuple[int, int], tuple[Output, ...]]:
         rows = self._rows("SELECT partition, record_offset FROM journal")

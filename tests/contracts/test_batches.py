@@ -19,15 +19,21 @@ from tests.contracts.samples import (
     writes,
 )
 from tests.contracts.stores import Connected, Store
+from worker.adapters.postgres.session import DatabaseConfig
 from worker.core.engine.api import Snapshot
 from worker.core.instances import Status
 from worker.ports import (
+    BatchRefused,
+    BatchTooLarge,
     DatabaseRefused,
     DatabaseUnavailable,
     PositionMoved,
     RevisionMismatch,
     Wanted,
 )
+
+LOCKS_TOO_MANY = 40_000
+DEDUPLICATION_DAYS = DatabaseConfig("").deduplication_days
 
 
 @pytest.fixture(autouse=True)
@@ -254,6 +260,16 @@ def test_an_event_that_was_not_consumed_is_not_seen(ours: Connected) -> None:
     ours.roll_back()
 
 
+@pytest.mark.parametrize("store", ["real"], indirect=True)
+@pytest.mark.parametrize(("days", "count"), [(DEDUPLICATION_DAYS - 1, 1), (DEDUPLICATION_DAYS + 1, 0)])
+def test_an_event_is_seen_for_as_long_as_the_window_is(store: Store, ours: Connected, days: int, count: int) -> None:
+    # The simulated server has no days: simulations are shorter than any window.
+    batch(ours, journal=[consumed(key=7)])
+    store.age(days)
+    assert len(ours.lock(OURS.owner, wanted(FIRST + 1, keys=(7,)))) == count
+    ours.roll_back()
+
+
 def test_events_that_share_a_key_are_all_seen(ours: Connected) -> None:
     ours.lock(OURS.owner, wanted())
     rows = [consumed(FIRST, event_id="a"), consumed(FIRST + 1, subject_digest=digest(2))]
@@ -289,6 +305,26 @@ def test_a_batch_without_records_may_move_positions(ours: Connected) -> None:
     ours.write(writes(FIRST + 5, published=FIRST + 5))
     ours.commit()
     assert ours.positions([0])[0].published_offset == FIRST + 5
+
+
+# Refusals
+
+
+def test_a_batch_whose_data_is_refused_is_not_done_and_its_other_records_may_be(store: Store, ours: Connected) -> None:
+    store.refuse_zeros()
+    ours.lock(OURS.owner, wanted())
+    with pytest.raises(BatchRefused):
+        ours.write(writes(FIRST + 2, journal=[row(FIRST), row(FIRST + 1, error_message="a\0b")]))
+    assert (store.journal(), next_offset(ours)) == ({}, FIRST)
+    batch(ours)
+    assert list(store.journal()) == [(0, FIRST)]
+
+
+def test_a_batch_that_takes_more_locks_than_there_are_is_too_large(ours: Connected) -> None:
+    with pytest.raises(BatchTooLarge):
+        ours.lock(OURS.owner, wanted(numbers=tuple(range(LOCKS_TOO_MANY))))
+    ours.lock(OURS.owner, wanted(numbers=tuple(range(100))))
+    ours.roll_back()
 
 
 # Versions

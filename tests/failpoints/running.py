@@ -133,9 +133,7 @@ class Cast:
         wait_until(file.exists, PATIENCE_SECONDS, f"{self.cell.name} is reached")
         if self.cell.deed in (Deed.KILLED_BEFORE, Deed.KILLED_AFTER):
             wait_until(lambda: not worker.running, PATIENCE_SECONDS, "the worker is dead")
-        deployment.start_worker()
-        if not worker.running:
-            deployment.start_worker()
+        start(deployment, 1 if worker.running else 2)
         finish(deployment)
         fired = Fired(**json.loads(file.read_text()))
         self.told = f"{fired.raised or 'returned'} after {fired.seconds:.1f} s" if fired.seconds else ""
@@ -177,6 +175,16 @@ class Cast:
         bound = BOUNDS.get(fired.call, BOUND_SECONDS)
         if fired.seconds > bound:
             yield f"the call took {fired.seconds:.1f} s; its bound is {bound:g} s"
+
+
+def start(deployment: Deployment, count: int) -> None:
+    """Start workers, all at once, and wait until they run."""
+    names = [f"worker-{len(deployment.workers) + number}" for number in range(1, count + 1)]
+    started = [WorkerProcess(name, deployment.folder / name, deployment.environment()) for name in names]
+    deployment.workers += started
+    for worker in started:
+        worker._server.start(lambda: True)
+    wait_until(lambda: all(worker.told(worker.ready) for worker in started), PATIENCE_SECONDS, "the workers run")
 
 
 def finish(deployment: Deployment) -> None:

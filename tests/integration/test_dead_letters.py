@@ -20,6 +20,7 @@ from worker.core.outcomes import DeadLettered, DeadLetterReason
 from worker.core.records import Output, Record
 from worker.core.redrives import REDRIVEN_FROM
 from worker.core.routing import Router, Topics
+from worker.ports import KafkaUnavailable
 
 PARTITIONS = 4
 NOW = 1_790_000_000_000
@@ -318,5 +319,5 @@ def test_a_place_without_a_dead_letter_is_told_before_anything_goes(bench: Bench
 
 
 def test_a_topic_that_is_not_there_is_told(kafka_cluster: KafkaCluster) -> None:
-    with pytest.raises(SetupError, match="WORKER_TOPIC_PREFIX"):
+    with pytest.raises(KafkaUnavailable, match="there is no topic"):
         Bench(kafka_cluster).redrive()

@@ -276,6 +276,20 @@ def test_a_database_that_is_behind_is_brought_forward_by_running_again() -> None
     assert [one.value for one in again[:-1]] == [one.value for one in seen[-len(again) + 1 :]], "with equal ids"
 
 
+def test_an_idle_worker_notices_that_its_database_was_restored() -> None:
+    world = World(kafka_with_orders(6), LoopConfig(batch_records_max=6))
+    member = world.start_alone()
+    world.turn(member)
+    world.turn(member)
+    backup = world.tables.backup()
+    world.drain()
+    world.tables.restore(backup)
+    for _ in range(100):
+        world.turn(member)
+    assert member.worker._taker.run_again == {0: 1}
+    assert {one.status for one in world.tables.instances.values()} == {"done"}
+
+
 def test_it_puts_the_offset_back_first_so_that_another_death_loses_nothing() -> None:
     world = World(kafka_with_orders(6), LoopConfig(batch_records_max=6))
     first = world.start_alone()

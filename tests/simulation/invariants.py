@@ -60,10 +60,10 @@ def _check_positions(kafka: WatchedKafka, postgres: WatchedPostgres) -> None:
 def _check_journal(kafka: WatchedKafka, postgres: WatchedPostgres) -> None:
     came = {(partition, one.offset): one for partition, records in kafka.records.items() for one in records}
     for place in came.keys() ^ postgres.journal.keys():
-        _expect(place not in came, f"record {place} came, and nothing is known of it", place[0])
-        _expect(place in came, f"the journal knows of record {place}, which no reader sees", place[0])
+        _expect(place not in came, f"record {place} came, and nothing is known of it", *place)
+        _expect(place in came, f"the journal knows of record {place}, which no reader sees", *place)
     for place, row in postgres.journal.items():
-        _expect(row.record == came[place], f"record {place} is another in the journal", place[0])
+        _expect(row.record == came[place], f"record {place} is another in the journal", *place)
 
 
 def _check_outputs(kafka: WatchedKafka, postgres: WatchedPostgres) -> None:
@@ -77,6 +77,7 @@ def _check_outputs(kafka: WatchedKafka, postgres: WatchedPostgres) -> None:
             times <= seen[output] <= most,
             f"an output of record {record.partition}/{record.offset} to {output.topic} is there {seen[output]} times",
             record.partition,
+            record.offset,
         )
     strangers = seen.keys() - expected.keys()
     _expect(not strangers or bool(postgres.restores), f"{len(strangers)} outputs are there that nothing caused")
@@ -99,6 +100,7 @@ def _check_order(entries: Sequence[Entry], postgres: WatchedPostgres) -> None:
                     at > reached.get(output.topic, -1),
                     f"subject {subject!r}: the output of offset {row.record.offset} is before an earlier one's",
                     row.record.partition,
+                    row.record.offset,
                 )
                 reached[output.topic] = at
 
@@ -138,6 +140,7 @@ def _compare(row: JournalRow, run: Run) -> None:
         f"record {row.record.partition}/{row.record.offset}: the journal says {_told(row)}, "
         f"running it again gives {_told(again)}",
         row.record.partition,
+        row.record.offset,
     )
 
 
@@ -153,6 +156,6 @@ def _by_subject(postgres: WatchedPostgres) -> dict[bytes | None, list[JournalRow
     return rows
 
 
-def _expect(holds: bool, text: str, partition: int | None = None) -> None:
+def _expect(holds: bool, text: str, partition: int | None = None, offset: int | None = None) -> None:
     if not holds:
-        raise Violation(text, partition)
+        raise Violation(text, partition, offset)

@@ -26,11 +26,15 @@ from worker.runtime.loop import Parts
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One fault, and the weather in which it shows: kinds of faults, if not any, and rates of calls' fates."""
+    """One fault, and the weather in which it shows: kinds of faults, if not any, and rates of calls' fates.
+
+    `only` is the one call that these befall.
+    """
 
     mutate: Callable[[Parts, Deployment], Parts]
     faults: tuple[str, ...] = ()
     rates: Mapping[str, float] = field(default_factory=dict)
+    only: str = ""
 
 
 UNCHANGED: Final = Mutant(lambda parts, _: parts)
@@ -229,7 +233,6 @@ class _RemembersNothing(SimDatabase):
 
 
 _STOPPED: Final = {"stopped before": 0.02, "stopped after": 0.02, "slow": 0.02}
-_LOST_TRACK: Final = {"applied late": 0.1, "slow": 0.1}
 _GROUP: Final = ("session expired", "process stopped", "Kafka slow", "scaled up", "scaled down")
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
@@ -238,7 +241,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "fresh-metadata": Mutant(fresh_metadata, _GROUP, _STOPPED),
     "empty-membership": Mutant(empty_membership),
     "next-offsets-after-abort": Mutant(next_offsets_after_abort),
-    "producer-kept": Mutant(producer_kept, ("Kafka slow",), _LOST_TRACK),
+    "producer-kept": Mutant(producer_kept, ("Kafka slow",), {"applied late": 0.2}, "publish"),
     "no-locks": Mutant(no_locks, ("scaled up", "database slow"), {"slow": 0.1}),
     "no-look-up": Mutant(no_look_up),
     "positions-not-compared": Mutant(positions_not_compared, _GROUP, _STOPPED),

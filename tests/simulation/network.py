@@ -68,18 +68,20 @@ class Fate:
 
 @dataclass
 class Network:
-    """Draw fates. `rates` says how often each comes, among all calls; `slowness` stretches ways, by the server."""
+    """Draw fates. `rates` says how often each comes, among all calls or `only` one's; `slowness` stretches ways."""
 
     random: Random
     rates: Mapping[str, float]
+    only: str = ""
     is_calm: bool = False
     slowness: dict[str, float] = field(default_factory=lambda: {"database": 1.0, "kafka": 1.0})
     drawn: Counter[str] = field(default_factory=Counter)
 
     def fate(self, name: str) -> Fate:
         """Draw what happens to a call."""
-        server = "database" if name in DATABASE else "kafka"
-        out, back = (self.random.expovariate(1000.0) * self.slowness[server] for _ in range(2))
+        # Polling takes what a client has fetched already.
+        slowness = 1.0 if name == "poll" else self.slowness["database" if name in DATABASE else "kafka"]
+        out, back = (self.random.expovariate(1000.0) * slowness for _ in range(2))
         if name in LOCAL:
             out = back = 0.0
         kind = self._kind(name)
@@ -101,7 +103,7 @@ class Network:
         return min(self.random.expovariate(1.0 / self.random.choice([0.05, 1.0, 10.0])), LATE_SECONDS_MAX)
 
     def _kind(self, name: str) -> str:
-        if self.is_calm:
+        if self.is_calm or self.only not in ("", name):
             return ""
         at = self.random.random()
         for kind, rate in self.rates.items():

@@ -17,11 +17,15 @@ BUSY_SECONDS = 0.05
 EPOCH_MS = 1_800_000_000_000
 
 
+Entry = tuple[float, str, str, str, tuple[object, ...]]
+"""When, who, what, how it went, and what it was about."""
+
+
 @dataclass
 class Trace:
     """What happened, in order; kept as it is, and written out only for a seed that fails."""
 
-    entries: list[tuple[float, str, str, str, tuple[object, ...]]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     def add(self, time: float, who: str, what: str, how: str, about: tuple[object, ...] = ()) -> None:
         self.entries.append((time, who, what, how, about))

@@ -89,7 +89,7 @@ def _drawn(seed: int, mutant: Mutant) -> Drawn:
     kinds = [one for one in FAULTS if random.random() < SHARE_OF_KINDS]
     call_faults = [one for one in CALL_FAULTS if random.random() < SHARE_OF_KINDS]
     rate = random.choice([0.0, 0.003, 0.01, 0.03])
-    network = Network(Random(random.random()), {**dict.fromkeys(call_faults, rate), **mutant.rates})
+    network = Network(Random(random.random()), {**dict.fromkeys(call_faults, rate), **mutant.rates}, mutant.only)
     config = LoopConfig(
         batch_records_max=random.choice([1, 2, 5, 500]),
         batch_bytes_max=random.choice([2_000, 10**7]),

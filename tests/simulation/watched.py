@@ -15,11 +15,12 @@ Note = Callable[[str, str, Mapping[int, int]], None]
 
 
 class Violation(AssertionError):
-    """Something that must hold does not; `partition` says where, if it is one."""
+    """Something that must hold does not; `partition` and `offset` say where, if it is one place."""
 
-    def __init__(self, text: str, partition: int | None = None) -> None:
+    def __init__(self, text: str, partition: int | None = None, offset: int | None = None) -> None:
         super().__init__(text)
         self.partition = partition
+        self.offset = offset
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.dead_letters import DeadLetterTopic, Extent
+from worker.adapters.kafka.topics import TopicAdmin
 from worker.cli.loading import settings_without
 from worker.cli.moments import moment_text, read_moment
 from worker.core.dead_letter_advice import ADVICE, UNKNOWN
@@ -22,6 +23,7 @@ from worker.core.records import Headers
 from worker.core.redrives import Offsets
 from worker.core.routing import Topics
 from worker.logs import configure_logs
+from worker.ports import KafkaUnavailable
 from worker.settings import Settings
 from worker.terminal.lines import names_subject, short_subject
 from worker.terminal.texts import counted, harmless, table
@@ -86,9 +88,22 @@ def show_dead_letter(named: str, *, as_json: bool) -> None:
 
 
 def reader_of(settings: Settings) -> DeadLetterTopic:
-    """Connect a reader of the deployment's dead letters."""
-    config = KafkaConfig(settings.kafka_bootstrap_servers, settings.kafka_properties)
+    """Connect a reader of the deployment's dead letters. Raises: SetupError, if they are not there."""
+    config = checked_config(settings)
     return DeadLetterTopic(config, Topics(settings.topic_prefix).dead_letters, f"{settings.group_id}-dead-letters")
+
+
+def checked_config(settings: Settings) -> KafkaConfig:
+    """Say where the brokers are. Raises: SetupError, if none answers there, or none has dead letters."""
+    config = KafkaConfig(settings.kafka_bootstrap_servers, settings.kafka_properties)
+    topic = Topics(settings.topic_prefix).dead_letters
+    try:
+        missing = TopicAdmin(config).missing([topic])
+    except KafkaUnavailable as error:
+        raise SetupError(str(error)) from error
+    if missing:
+        raise SetupError(f"there is no topic {topic}: is WORKER_TOPIC_PREFIX right, and has a worker run?")
+    return config
 
 
 def named_place(text: str) -> Place:

@@ -8,12 +8,11 @@ from typing import Final
 
 import typer
 
-from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.dead_letters import DeadLetterTopic
 from worker.adapters.kafka.redriving import Done, Journal, Redrive, RedrivePlan
 from worker.adapters.postgres.journal_records import JournalRecords
 from worker.adapters.postgres.session import DatabaseConfig
-from worker.cli.dead_letters import Filters, summary_of
+from worker.cli.dead_letters import Filters, checked_config, summary_of
 from worker.core.dead_letters import DeadLetter, read_record
 from worker.core.errors import SetupError
 from worker.core.json import dumps
@@ -61,9 +60,8 @@ def redrive_dead_letters(filters: Filters, going: Going) -> None:
 
 
 def _plan(settings: Settings, filters: Filters, going: Going) -> RedrivePlan:
-    config = KafkaConfig(settings.kafka_bootstrap_servers, settings.kafka_properties)
-    topic = Topics(settings.topic_prefix).dead_letters
-    return RedrivePlan(config, topic, settings.group_id, filters.selection(), going.limit)
+    selection, topic = filters.selection(), Topics(settings.topic_prefix).dead_letters
+    return RedrivePlan(checked_config(settings), topic, settings.group_id, selection, going.limit)
 
 
 def _show(plan: RedrivePlan, *, as_json: bool) -> None:
@@ -106,13 +104,17 @@ def _redriven(settings: Settings, plan: RedrivePlan, *, as_json: bool) -> Done:
     records = JournalRecords(DatabaseConfig(url), Topics(settings.topic_prefix).input, plan.transactional_id)
     progress = _Progress()
     redrive = Redrive(plan, _journal(records), progress.show)
+    is_over = False
     try:
         with sigterm_interrupts():
             redrive.run()
+        is_over = True
     finally:
         records.close()
         progress.clear()
-        _tell(redrive.done, as_json=as_json)
+        # Whatever ended it, that much is done for good.
+        if is_over or redrive.done.redriven:
+            _tell(redrive.done, as_json=as_json)
     return redrive.done
 
 
@@ -125,7 +127,7 @@ def _journal(records: JournalRecords) -> Journal:
 
 
 def _tell(done: Done, *, as_json: bool) -> None:
-    """Print what was done; whatever ended it, that much is done for good."""
+    """Print what was done."""
     if as_json:
         sys.stdout.write(f"{dumps(_document(done)).decode()}\n")
     else:

@@ -26,6 +26,7 @@ from worker.ports import (
     DatabaseUnavailable,
     KafkaUnavailable,
     OffsetUnavailable,
+    Position,
     PositionMoved,
     Positions,
     PublicationUnknown,
@@ -64,6 +65,7 @@ class LoopConfig:
     version_wait_seconds: float = 300.0
     revoke_seconds_max: float = 10.0
     topic_seconds: float = 5.0
+    positions_seconds: float = 10.0
     housekeeping_seconds: float = 3_600.0
 
 
@@ -117,6 +119,7 @@ class Worker:
         )
         self._refused: dict[Output, str] = {}
         self._housekeeping_at = clock.monotonic()
+        self._positions_at = clock.monotonic() + config.positions_seconds
         self._topic = TopicWatch(parts.consumer, parts.background, clock, config.topic_seconds)
         self._consumer = parts.consumer
         self._consumer.join(self)
@@ -141,6 +144,7 @@ class Worker:
         """Poll once, take what is to be taken, and apply what came and begin to publish it."""
         self._housekeep()
         self._watch_topic()
+        self._watch_positions()
         polled = self._poll()
         self._settle(0.0)
         # Decided before anything is taken: what was polled from a partition that is taken now comes again.
@@ -303,6 +307,30 @@ class Worker:
         if replaced is not None:
             text = f"the topic was made anew, its id is {replaced}"
             self._unsettle(list(self._partitions), KafkaUnavailable(text))
+
+    def _watch_positions(self) -> None:
+        """Notice without a record that a row is not as this worker left it: the database was restored, say."""
+        now = self._parts.clock.monotonic()
+        if now < self._positions_at:
+            return
+        self._positions_at = now + self._parts.config.positions_seconds
+        known = self._partitions.in_state(State.SETTLED, State.WAITING)
+        if not known:
+            return
+        try:
+            rows = self._parts.positions.positions([partition.number for partition in known])
+        except DatabaseUnavailable as error:
+            self._unsettle(known, error)
+            return
+        moved = [one for one in known if not self._is_as_left(one, rows.get(one.number))]
+        if moved:
+            numbers = ", ".join(str(partition.number) for partition in moved)
+            self._unsettle(
+                moved, PositionMoved(f"position rows of partitions {numbers} are not as this worker left them")
+            )
+
+    def _is_as_left(self, partition: Partition, row: Position | None) -> bool:
+        return row is not None and (row.next_offset, row.owner) == (partition.next_offset, self._parts.claim.owner)
 
     # A batch
 

@@ -15,7 +15,6 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.adapters.kafka.messages import record_of
-from worker.core.errors import SetupError
 from worker.core.records import Record
 from worker.ports import KafkaUnavailable
 
@@ -66,11 +65,11 @@ class DeadLetterTopic:
         self._client.close()
 
     def extent(self) -> Extent:
-        """Give all that is there, records of transactions that are still open included. Raises: SetupError too."""
+        """Give all that is there, records of transactions that are still open included."""
         return self._extent(IsolationLevel.READ_UNCOMMITTED)
 
     def stable_extent(self) -> Extent:
-        """Give what is there below the first transaction that is still open. Raises: SetupError too."""
+        """Give what is there below the first transaction that is still open."""
         return self._extent(IsolationLevel.READ_COMMITTED)
 
     def read(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Record]:
@@ -133,7 +132,7 @@ class DeadLetterTopic:
         except KafkaException as exception:
             raise KafkaUnavailable(f"no broker answers: {describe(error_of(exception))}") from exception
         if self._topic not in there:
-            raise SetupError(f"there is no topic {self._topic}: is WORKER_TOPIC_PREFIX right, and has a worker run?")
+            raise KafkaUnavailable(f"there is no topic {self._topic}")
         return sorted(there[self._topic].partitions)
 
     def _offsets(self, partitions: Sequence[int], which: OffsetSpec, level: IsolationLevel) -> dict[int, int]:

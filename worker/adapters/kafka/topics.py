@@ -40,6 +40,7 @@ class TopicAdmin:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._bootstrap_servers = config.bootstrap_servers
+        self._timeout_seconds = min(ADMIN_TIMEOUT_SECONDS, config.call_timeout_seconds)
         self._causes = Causes()
         self._client = new_client(
             AdminClient, config.client(socket_connection_setup_timeout_ms=5_000, error_cb=self._causes)
@@ -61,7 +62,7 @@ class TopicAdmin:
     def create(self, names: Sequence[str], shape: TopicShape) -> None:
         """Make these topics, and wait until they are there for all; one that is there by now is fine."""
         asked = [NewTopic(name, shape.partitions, shape.replication_factor) for name in names]
-        for name, future in self._client.create_topics(asked, request_timeout=ADMIN_TIMEOUT_SECONDS).items():
+        for name, future in self._client.create_topics(asked, request_timeout=self._timeout_seconds).items():
             try:
                 future.result()
             except KafkaException as exception:
@@ -73,7 +74,7 @@ class TopicAdmin:
     def topic_id(self, name: str) -> str:
         """Give a topic's identity; a topic made anew has another."""
         try:
-            described = self._client.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_SECONDS)
+            described = self._client.describe_topics(TopicCollection([name]), request_timeout=self._timeout_seconds)
             return str(described[name].result().topic_id)
         except KafkaException as exception:
             raise KafkaUnavailable(f"topic {name}: {describe(error_of(exception))}") from exception
@@ -81,7 +82,7 @@ class TopicAdmin:
     def first_offsets(self, name: str, partitions: Sequence[int]) -> Mapping[int, int]:
         """Give the first offset that each partition still has."""
         asked = {TopicPartition(name, partition): OffsetSpec.earliest() for partition in partitions}  # type: ignore[no-untyped-call]
-        answers = self._client.list_offsets(asked, request_timeout=ADMIN_TIMEOUT_SECONDS)
+        answers = self._client.list_offsets(asked, request_timeout=self._timeout_seconds)
         try:
             return {asked.partition: future.result().offset for asked, future in answers.items()}
         except KafkaException as exception:
@@ -94,7 +95,7 @@ class TopicAdmin:
         """
         denied = self.denied(names)
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        answers = self._client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
+        answers = self._client.describe_configs(resources, request_timeout=self._timeout_seconds)
         sizes = {resource.name: _max_message_bytes(resource.name, future) for resource, future in answers.items()}
         return {name: size for name, size in sizes.items() if size is not None and name not in denied}
 
@@ -102,14 +103,14 @@ class TopicAdmin:
         """Say which of the topics that are there this worker may not write to, and what to do."""
         asked = TopicCollection(list(names))
         answers = self._client.describe_topics(
-            asked, include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_SECONDS
+            asked, include_authorized_operations=True, request_timeout=self._timeout_seconds
         )
         found = {name: _denial(name, future) for name, future in answers.items()}
         return {name: text for name, text in found.items() if text is not None}
 
     def _await(self, names: Sequence[str]) -> None:
         """Wait until the brokers tell of the topics: they answer before the news of a new one is everywhere."""
-        deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
+        deadline = time.monotonic() + self._timeout_seconds
         while missing := self.missing(names):
             if time.monotonic() > deadline:
                 raise KafkaUnavailable(f"topics were made and are not to be seen: {', '.join(missing)}")

@@ -69,19 +69,20 @@ class DatabaseConfig:
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A connection whose waits end at a moment that is set for each call."""
+    """A connection whose waits end at a moment that is set for each call, and are none longer than one call's bound."""
 
     deadline = math.inf
+    wait_seconds_max = math.inf
 
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         """Wait for an answer until the deadline; past it, the connection is closed."""
-        left = max(0.0, self.deadline - monotonic())
+        left = min(max(0.0, self.deadline - monotonic()), self.wait_seconds_max)
         if timeout is not None or left == math.inf:
             return super().wait(gen, interval, timeout)
         try:
             return super().wait(gen, interval, left)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001  # psycopg asks callers to turn it into one of their own.
-            # The server may answer later: to whom would not be known.
+            # Else psycopg would go on and end the pipeline or the transaction, which waits for the same answer.
             self.close()
             raise psycopg.OperationalError("the server did not answer in time") from None
 
@@ -99,7 +100,8 @@ class Session:
         """Lend the open connection, in autocommit mode, for the time of so many calls. Raises: what `told` says."""
         try:
             connection = self._connected()
-            connection.deadline = monotonic() + calls * self._config.call_timeout_seconds
+            connection.wait_seconds_max = self._config.call_timeout_seconds
+            connection.deadline = monotonic() + calls * connection.wait_seconds_max
             yield connection
         except psycopg.Error as error:
             self._recover(error)
