@@ -18,7 +18,8 @@ class Position:
     """One partition's row: everything below `next_offset` is applied, below `published_offset` published.
 
     `deaths` counts the owners that ended without release since `next_offset` moved, and `attempts` how often the
-    record at it was run on its own.
+    record at it was run on its own. `claims` counts how often the partition was taken, so that no two claims leave the
+    row the same.
     """
 
     partition: int
@@ -29,6 +30,7 @@ class Position:
     transactional_id: str | None
     deaths: int = 0
     attempts: int = 0
+    claims: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class Database(Protocol):
         ...
 
     def is_coming(self, source: str, version: str) -> bool:
-        """Tell whether a worker has brought this version of a machine since this one started.
+        """Tell whether a worker has brought this version of a machine since this one started, or shortly before.
 
         Raises: DatabaseUnavailable.
         """

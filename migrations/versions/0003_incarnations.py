@@ -17,9 +17,11 @@ POSITIONS: Final = """
 ALTER TABLE positions
     ADD COLUMN deaths integer NOT NULL DEFAULT 0,
     ADD COLUMN attempts integer NOT NULL DEFAULT 0,
+    ADD COLUMN claims bigint NOT NULL DEFAULT 0,
     ADD COLUMN incarnation integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN positions.deaths IS 'Owners that ended without a release since next_offset moved';
 COMMENT ON COLUMN positions.attempts IS 'How often the record at next_offset was run on its own';
+COMMENT ON COLUMN positions.claims IS 'How often the partition was taken';
 COMMENT ON COLUMN positions.incarnation IS 'How often reading was begun elsewhere; rows of the journal carry it'
 """
 
@@ -47,7 +49,7 @@ ALTER TABLE journal
     DROP CONSTRAINT journal_pkey,
     ADD CONSTRAINT journal_pkey PRIMARY KEY (partition, record_offset, day);
 ALTER TABLE journal DROP COLUMN incarnation;
-ALTER TABLE positions DROP COLUMN deaths, DROP COLUMN attempts, DROP COLUMN incarnation;
+ALTER TABLE positions DROP COLUMN deaths, DROP COLUMN attempts, DROP COLUMN claims, DROP COLUMN incarnation;
 ALTER TABLE definitions DROP COLUMN last_registered_at
 """
 

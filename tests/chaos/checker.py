@@ -31,7 +31,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the journal. `content` is the digest of the record, `outputs` those of what is to be published."""
+    """A row of the journal. `content` is the digest of the record, `outputs` those of what is to be published.
+
+    `event` is the key of an event that counts as consumed.
+    """
 
     place: Place
     content: Digest
@@ -40,6 +43,7 @@ class Row:
     reason: str | None = None
     revision: int | None = None
     outputs: tuple[Digest, ...] = ()
+    event: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Checker:
     outcomes: Counter[str] = field(default_factory=Counter)
     _contents: dict[Place, Digest] = field(default_factory=dict)
     _rows: set[Place] = field(default_factory=set)
+    _events: set[int] = field(default_factory=set)
     _numbers: dict[Digest, int] = field(default_factory=dict)
     _causes: "array[int]" = field(default_factory=lambda: array("q"))
     _seen: bytearray = field(default_factory=bytearray)
@@ -102,6 +107,8 @@ class Checker:
         self.outcomes[row.outcome] += 1
         self._found += self._row_violations(row)
         self._rows.add(row.place)
+        if row.event is not None:
+            self._events.add(row.event)
         for content in row.outputs:
             if content in self._numbers:
                 self._found.append(Violation("doubled", "an output is in the journal twice", row.place, row.subject))
@@ -157,6 +164,8 @@ class Checker:
     def _row_violations(self, row: Row) -> Iterator[Violation]:
         if row.place in self._rows:
             yield Violation("doubled", "this record is in the journal twice", row.place, row.subject)
+        if row.event in self._events:
+            yield Violation("doubled", "this event was consumed before", row.place, row.subject)
         content = self._contents.get(row.place)
         if content is None:
             yield Violation("doubled", "the journal has a record that is not in the topic", row.place, row.subject)

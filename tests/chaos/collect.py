@@ -30,7 +30,7 @@ SHARES = 256
 
 JOURNAL = """
 SELECT partition, record_offset, record_timestamp, subject_digest, outcome, reason, revision,
-       record_key, event, event_headers, outputs
+       record_key, event, event_headers, outputs, CASE WHEN consumed THEN event_key END
 FROM journal ORDER BY partition, record_offset
 """
 
@@ -135,16 +135,17 @@ def _visible(record: Message) -> Visible:
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    partition, offset, timestamp, digest, outcome, reason, revision, key, event, headers, outputs = row
+    partition, offset, timestamp, digest, outcome, reason, revision, key, value, headers, outputs, event = row
     published = unpack_outputs(outputs) if outputs else ()
     return Row(
         place=place_of(partition, offset),
-        content=input_digest(timestamp, key, event, unpack_headers(headers)),
+        content=input_digest(timestamp, key, value, unpack_headers(headers)),
         subject=None if digest is None else text_digest(key),
         outcome=outcome,
         reason=reason,
         revision=revision,
         outputs=tuple(output_digest(one.topic, one.key, one.value, one.headers) for one in published),
+        event=event,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from shutil import rmtree
 
@@ -17,7 +18,7 @@ from confluent_kafka import KafkaException
 
 from tests.acceptance.deployment import Deployment, wait_until
 from tests.chaos import pauses
-from tests.chaos.checker import Checker, Verdict, Violation, counts
+from tests.chaos.checker import VERDICTS, Checker, Verdict, Violation, counts
 from tests.chaos.collect import feed, replayed
 from tests.chaos.flow import Flow
 from tests.chaos.history import History, followed
@@ -27,13 +28,14 @@ from tests.chaos.script import Script
 from tests.chaos.site import PREFIX, Shape, Site, running_site
 
 DRAIN_SECONDS = 300.0
-VIOLATIONS_SHOWN = 5
+VIOLATIONS_OF_A_VERDICT = 2
 JOURNAL = """
 SELECT partition, record_offset, outcome, reason, revision, event_id, now_ms, recorded_at, subject_digest
 FROM journal ORDER BY partition, record_offset
 """
 REPLAYED_RECORDS_MAX = 100_000
-QUIET_EVENTS = frozenset({"running", "stopped", "polled"})
+QUIET_EVENTS = frozenset({"dead_letters", "running", "stopped"})
+"""Those that tell nothing of faults: garbage is sent on purpose."""
 SECONDS_OF_A_MINUTE = 60
 
 
@@ -259,10 +261,16 @@ class _Run:
         if violations:
             _keep_tables(self.site)
             yield f"all logs, the brokers' data and the journal are kept in {self.site.folder}"
-        for violation in violations[:VIOLATIONS_SHOWN]:
+        for violation in _first_of_each(violations):
             where = f" at {place_text(violation.place)}" if violation.place is not None else ""
             yield f"{violation.verdict}{where}: {violation.text}"
             yield from (f"    {line}" for line in followed(self.history.path, violation))
+
+
+def _first_of_each(violations: Sequence[Violation]) -> Iterator[Violation]:
+    """Give the first few of each verdict."""
+    for verdict in VERDICTS:
+        yield from islice((one for one in violations if one.verdict == verdict), VIOLATIONS_OF_A_VERDICT)
 
 
 def _keep_tables(site: Site) -> None:

@@ -83,7 +83,8 @@ def subject(number: int) -> Digest:
 
 
 def applied(named: Digest, revision: int) -> Row:
-    return Row(Place(0), text_digest(b""), named, "advanced", revision=revision)
+    event = int.from_bytes(named[:4], "big") + revision
+    return Row(Place(0), text_digest(b""), named, "advanced", revision=revision, event=event)
 
 
 def right() -> World:
@@ -99,7 +100,7 @@ def right() -> World:
             InstanceRow(subject(number), "arvo.orc.order", "done", (), len(STATES), number, "completed")
         )
     world.sent |= {COPIED: ("duplicate", None), GARBAGE: ("dead_lettered", "INVALID_EVENT")}
-    world.add(COPIED, replace(applied(subject(0), 0), outcome="duplicate", revision=None))
+    world.add(COPIED, replace(applied(subject(0), 0), outcome="duplicate", revision=None, event=None))
     garbage = Row(Place(0), text_digest(b""), None, "dead_lettered", "INVALID_EVENT")
     world.add(GARBAGE, garbage, "dlq")
     _add_family(world)
@@ -170,6 +171,7 @@ CHANGES: dict[str, tuple[Change, dict[Verdict, int]]] = {
     "a record is not in the journal": (without_row(LAST), {"lost": 1, "doubled": 1, "wrong state": 1}),
     "a copy is not in the journal": (without_row(COPIED), {"lost": 1}),
     "a record is in the journal twice": (lambda world: world.rows.append(world.rows[8]), {"doubled": 1}),
+    "an event was consumed twice": (another_row(LAST, event=applied(subject(0), 1).event), {"doubled": 1}),
     "an output is in the journal twice": (
         another_row(LAST, outputs=(text_digest(b"default 6"), text_digest(b"default 6"))),
         {"doubled": 1, "lost": 1},

@@ -10,8 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
+import pytest
 from confluent_kafka import Consumer as RawConsumer
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import IsolationLevel, Producer, TopicPartition
 
 from tests.servers.kafka import KafkaCluster
 from tests.simulation.servers.consumer import SimConsumer
@@ -30,7 +31,10 @@ SERVERS: Final = ("simulated", "real")
 """Whose members share partitions out."""
 
 BROKERS_SHARE_OUT: Final = "real-consumer-protocol"
-"""Real ones, whose brokers share partitions out (KIP-848); no client takes a member for dead there, but they do."""
+"""Real ones, whose brokers share partitions out (KIP-848); they take their time, five seconds by their defaults."""
+
+EVERY: Final = (*SERVERS, pytest.param(BROKERS_SHARE_OUT, marks=pytest.mark.slow))
+"""For tests about the group itself."""
 
 PARTITIONS: Final = 2
 BATCH_BYTES_MAX: Final = 1_000_000
@@ -148,6 +152,10 @@ class Bench(Protocol):
         """Have somebody else produce to the input topic, without a transaction."""
         ...
 
+    def await_sent(self, topic: str, count: int) -> None:
+        """Wait until so many records of a transaction are in a topic, whatever becomes of them."""
+        ...
+
     def visible(self, topic: str | None = None) -> list[bytes | None]:
         """Give what readers of committed records see of the output topic, or another, in order."""
         ...
@@ -213,6 +221,9 @@ class SimulatedBench:
     def produce(self, partition: int, *values: bytes) -> None:
         for value in values:
             self.kafka.append(partition, None, value)
+
+    def await_sent(self, topic: str, count: int) -> None:
+        pass
 
     def visible(self, topic: str | None = None) -> list[bytes | None]:
         return [output.value for output in self.kafka.visible if output.topic == (topic or self.output)]
@@ -300,6 +311,12 @@ class RealBench:
         for value in values:
             producer.produce(self.input, value, partition=partition)
         assert producer.flush(PATIENCE_SECONDS) == 0
+
+    def await_sent(self, topic: str, count: int) -> None:
+        admin = self.cluster.admin()
+        partitions = admin.list_topics(topic, PATIENCE_SECONDS).topics[topic].partitions
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        poll_until(lambda: sum(self.cluster._ends(admin, places, IsolationLevel.READ_UNCOMMITTED)) >= count)
 
     def visible(self, topic: str | None = None) -> list[bytes | None]:
         return [record.value() for record in self.cluster.read_all(topic or self.output)]

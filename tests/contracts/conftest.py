@@ -40,7 +40,7 @@ def theirs(store: Store) -> Connected:
     return store.connect(THEIRS.owner)
 
 
-@pytest.fixture(params=[*SERVERS, BROKERS_SHARE_OUT])
+@pytest.fixture(params=SERVERS)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Make topics and a group, whose members share partitions out, or, by KIP-848, whose brokers do."""
     made: Bench = SimulatedBench()

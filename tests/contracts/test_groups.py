@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.brokers import BATCH_BYTES_MAX, SERVERS, Bench, Member, poll_until
+from tests.contracts.brokers import BATCH_BYTES_MAX, EVERY, Bench, Member, poll_until
 from worker.core.records import Output
 from worker.ports import KafkaUnavailable, OffsetUnavailable, Publisher
 
@@ -16,6 +16,7 @@ def share(first: Member, second: Member) -> None:
 # The group
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_a_partition_is_given_back_before_another_gets_it(bench: Bench, member: Member) -> None:
     second = bench.member("second")
     share(member, second)
@@ -28,6 +29,7 @@ def test_a_partition_is_given_back_before_another_gets_it(bench: Bench, member: 
     assert member.owned | second.owned == {0, 1}
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_what_stays_is_not_told_again(bench: Bench, member: Member) -> None:
     second = bench.member("second")
     share(member, second)
@@ -35,6 +37,7 @@ def test_what_stays_is_not_told_again(bench: Bench, member: Member) -> None:
     assert [told for told in bench.log if told[2] == kept] == [("first", "assigned", kept)]
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_while_a_partition_is_given_back_it_is_nobody_else_s(bench: Bench) -> None:
     first, second = bench.member("first"), bench.member("second")
     others_at_revoke: list[set[int]] = []
@@ -44,6 +47,7 @@ def test_while_a_partition_is_given_back_it_is_nobody_else_s(bench: Bench) -> No
     assert others_at_revoke == [set()]
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_who_leaves_gives_everything_back(bench: Bench, member: Member) -> None:
     second = bench.member("second")
     second.consumer.join(second)
@@ -52,7 +56,6 @@ def test_who_leaves_gives_everything_back(bench: Bench, member: Member) -> None:
     poll_until(lambda: second.owned == {0, 1}, second.poll)
 
 
-@pytest.mark.parametrize("bench", SERVERS, indirect=True)
 def test_who_was_taken_for_dead_is_told_that_its_partitions_are_lost(bench: Bench) -> None:
     frail = bench.member("frail", frail=True)
     frail.join()
@@ -63,7 +66,6 @@ def test_who_was_taken_for_dead_is_told_that_its_partitions_are_lost(bench: Benc
     poll_until(lambda: frail.owned == {0, 1}, frail.poll)
 
 
-@pytest.mark.parametrize("bench", SERVERS, indirect=True)
 def test_another_goes_on_with_what_was_lost(bench: Bench) -> None:
     frail, heir = bench.member("frail", frail=True), bench.member("heir")
     frail.join()
@@ -82,6 +84,7 @@ def test_a_membership_is_there_from_the_assignment_to_the_end(bench: Bench, memb
 # Reading
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_an_assigned_partition_is_not_read_before_it_is_gone_on_with(bench: Bench, member: Member) -> None:
     bench.produce(0, b"1", b"2")
     assert [value for _ in range(5) for value in member.poll()] == []
@@ -98,6 +101,7 @@ def test_reads_from_where_it_is_told(bench: Bench, member: Member) -> None:
     assert [(one.partition, one.offset, one.value) for one in records] == [(0, n, b"%d" % n) for n in range(1, 6)]
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_a_paused_partition_is_not_read_and_goes_on_where_it_is_told(bench: Bench, member: Member) -> None:
     bench.produce(0, b"1", b"2", b"3")
     member.consumer.go_on(0, 0)
@@ -131,6 +135,7 @@ def test_records_of_an_open_transaction_are_not_read(bench: Bench, member: Membe
     member.consumer.go_on(0, 0)
     member.consumer.go_on(1, 0)
     publisher.send([Output(bench.input, b"key", b"pending", ())])
+    bench.await_sent(bench.input, 1)
     publisher.send_offsets({0: 0}, member.consumer.membership())
     assert [value for _ in range(5) for value in member.poll()] == []
     publisher.commit()
@@ -141,6 +146,7 @@ def test_what_is_behind_an_open_transaction_waits_for_its_end(
     bench: Bench, member: Member, publisher: Publisher
 ) -> None:
     publisher.send([Output(bench.input, b"key", b"pending", ())])
+    bench.await_sent(bench.input, 1)
     publisher.send_offsets({0: 0}, member.consumer.membership())
     bench.produce(0, b"behind")
     bench.produce(1, b"behind")
@@ -155,6 +161,7 @@ def test_what_is_behind_an_open_transaction_waits_for_its_end(
 
 def test_aborted_records_are_never_read(bench: Bench, member: Member, publisher: Publisher) -> None:
     publisher.send([Output(bench.input, b"key", b"aborted", ())])
+    bench.await_sent(bench.input, 1)
     publisher.send_offsets({0: 0}, member.consumer.membership())
     publisher.replace(BATCH_BYTES_MAX)
     publisher.send([Output(bench.input, b"key", b"committed", ())])
@@ -170,6 +177,7 @@ def test_aborted_records_are_never_read(bench: Bench, member: Member, publisher:
 # Offsets and the topic
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_a_new_group_has_committed_nothing(bench: Bench, member: Member) -> None:
     standings = member.consumer.standings([0, 1])
     assert [(one.committed, one.first_offset) for one in standings.values()] == [(None, 0)] * 2
@@ -218,6 +226,7 @@ def test_a_topic_made_anew_has_another_identity(bench: Bench, member: Member) ->
     poll_until(lambda: bool(found - {before}), ask)
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_anybody_may_ask_how_partitions_stand(bench: Bench, member: Member, publisher: Publisher) -> None:
     publisher.send([])
     publisher.send_offsets({0: 4}, member.consumer.membership())

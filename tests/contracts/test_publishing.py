@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.contracts.brokers import BATCH_BYTES_MAX, SERVERS, Bench, Member, poll_until
+from tests.contracts.brokers import BATCH_BYTES_MAX, EVERY, Bench, Member, poll_until
 from worker.core.records import Output
 from worker.ports import KafkaUnavailable, PublicationUnknown, Publisher
 
@@ -32,8 +32,10 @@ def ready(bench: Bench, name: str) -> Publisher:
 # One transaction
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_outputs_and_offsets_come_together_with_the_commit(bench: Bench, member: Member, publisher: Publisher) -> None:
     publisher.send([output(bench, b"1"), output(bench, b"2")])
+    bench.await_sent(bench.output, 2)
     assert bench.visible() == []
     publisher.send_offsets({0: 5, 1: 7}, member.consumer.membership())
     assert bench.visible() == []
@@ -67,6 +69,7 @@ def test_without_a_producer_nothing_is_published(bench: Bench, member: Member) -
     assert bench.visible() == []
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_brokers_do_not_ask_whose_a_partition_is(bench: Bench, publisher: Publisher) -> None:
     # Who sends offsets must see to that itself.
     first, second = two_members(bench)
@@ -84,6 +87,8 @@ def test_a_fresh_producer_ends_what_was_open_under_its_id(
 ) -> None:
     publish(publisher, member, [output(bench, b"before")], {0: 1})
     publisher.send([output(bench, b"given up")])
+    # One record before it, and the marker of its transaction.
+    bench.await_sent(bench.output, 3)
     if with_offsets:
         publisher.send_offsets({0: 2}, member.consumer.membership())
     publisher.replace(BATCH_BYTES_MAX)
@@ -92,6 +97,7 @@ def test_a_fresh_producer_ends_what_was_open_under_its_id(
     assert (bench.visible(), member.committed()[0]) == ([b"before", b"after"], 3)
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_what_is_pending_is_waited_for(bench: Bench, member: Member, publisher: Publisher) -> None:
     publisher.send([output(bench)])
     publisher.send_offsets({0: 2}, member.consumer.membership())
@@ -113,6 +119,7 @@ def test_what_is_behind_an_open_transaction_is_seen_when_it_ends(
     bench: Bench, member: Member, publisher: Publisher
 ) -> None:
     publisher.send([output(bench, b"first")])
+    bench.await_sent(bench.output, 1)
     publisher.send_offsets({0: 1}, member.consumer.membership())
     publish(ready(bench, "second"), member, [output(bench, b"second")], {1: 1})
     assert bench.visible() == []
@@ -125,6 +132,7 @@ def test_a_transaction_that_outlives_its_time_is_aborted_and_its_producer_fenced
     slow = bench.publisher("slow", is_short_lived=True)
     slow.replace(BATCH_BYTES_MAX)
     slow.send([output(bench)])
+    bench.await_sent(bench.output, 1)
     slow.send_offsets({0: 1}, member.consumer.membership())
     bench.outlive("slow")
     poll_until(lambda: has_ended(member))
@@ -139,6 +147,7 @@ def test_a_transaction_that_outlives_its_time_is_aborted_and_its_producer_fenced
 # Fencing
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 @pytest.mark.parametrize("with_offsets", [False, True])
 def test_a_fenced_producer_writes_no_more(
     bench: Bench, member: Member, publisher: Publisher, with_offsets: bool
@@ -146,6 +155,7 @@ def test_a_fenced_producer_writes_no_more(
     zombie = ready(bench, "zombie")
     membership = member.consumer.membership()
     zombie.send([output(bench, b"from the zombie")])
+    bench.await_sent(bench.output, 1)
     if with_offsets:
         zombie.send_offsets({0: 7}, membership)
     publisher.fence(bench.id("zombie"))
@@ -192,6 +202,7 @@ def test_fencing_others_leaves_the_own_producer(bench: Bench, member: Member, pu
 # Membership
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_a_membership_from_before_a_rebalance_is_refused_for_what_moved(bench: Bench, publisher: Publisher) -> None:
     # For what the member kept all the time, brokers from 4.2 on take it in groups whose partitions they share out.
     first = bench.member("first")
@@ -209,7 +220,6 @@ def test_a_membership_from_before_a_rebalance_is_refused_for_what_moved(bench: B
     assert (bench.visible(), first.committed()) == ([], [None, None])
 
 
-@pytest.mark.parametrize("bench", SERVERS, indirect=True)
 def test_a_membership_that_the_group_has_ended_is_refused(bench: Bench, publisher: Publisher) -> None:
     frail = bench.member("frail", frail=True)
     frail.join()
@@ -222,6 +232,7 @@ def test_a_membership_that_the_group_has_ended_is_refused(bench: Bench, publishe
     assert bench.visible() == []
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_there_is_no_membership_before_the_group_is_joined(bench: Bench) -> None:
     # An empty one would pass the brokers without a look.
     stranger = bench.member("stranger")
@@ -229,6 +240,7 @@ def test_there_is_no_membership_before_the_group_is_joined(bench: Bench) -> None
         stranger.consumer.membership()
 
 
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
 def test_an_empty_membership_passes_the_brokers_without_a_look(
     bench: Bench, member: Member, publisher: Publisher
 ) -> None:
@@ -272,6 +284,7 @@ def test_a_closed_publisher_leaves_its_transaction_to_who_fences_it(
 ) -> None:
     zombie = ready(bench, "zombie")
     zombie.send([output(bench, b"left behind")])
+    bench.await_sent(bench.output, 1)
     zombie.send_offsets({0: 7}, member.consumer.membership())
     zombie.close()
     zombie.close()

@@ -13,7 +13,14 @@ from confluent_kafka import Message, Producer
 from tests.core.lab import hosting, lab_machine
 from tests.servers.kafka import KafkaCluster, KafkaServer
 from worker.adapters.kafka.clients import KafkaConfig
-from worker.adapters.kafka.redriving import BATCH_LETTERS_MAX, Done, Redrive, RedriveFenced, RedrivePlan, RedriveUnknown
+from worker.adapters.kafka.redriving import (
+    TRANSACTION_LETTERS_MAX,
+    Done,
+    Redrive,
+    RedriveFenced,
+    RedrivePlan,
+    RedriveUnknown,
+)
 from worker.core.dead_letters import DeadLetter, Marker, Place, Selection, read_record
 from worker.core.errors import SetupError
 from worker.core.outcomes import DeadLettered, DeadLetterReason
@@ -169,11 +176,11 @@ def test_what_was_redriven_is_not_redriven_again(bench: Bench) -> None:
 
 
 def test_many_go_in_bounded_transactions(bench: Bench) -> None:
-    count = 2 * BATCH_LETTERS_MAX + 10
+    count = 2 * TRANSACTION_LETTERS_MAX + 10
     bench.put([bench.dead_letter(number) for number in range(count)])
     told: list[int] = []
     bench.redrive(watch=lambda done: told.append(done.redriven))
-    assert told == [0, BATCH_LETTERS_MAX, 2 * BATCH_LETTERS_MAX, count]
+    assert told == [0, TRANSACTION_LETTERS_MAX, 2 * TRANSACTION_LETTERS_MAX, count]
     bench.assert_each_once(count)
 
 
@@ -185,20 +192,22 @@ def test_bytes_bound_transactions_too(bench: Bench) -> None:
 
 
 def test_a_limit_holds_when_a_record_is_refused_on_the_way(bench: Bench) -> None:
-    letters = [bench.dead_letter(number) for number in range(BATCH_LETTERS_MAX + 20)]
-    letters[BATCH_LETTERS_MAX + 5] = bench.dead_letter(BATCH_LETTERS_MAX + 5, b"y" * 5_000)
+    letters = [bench.dead_letter(number) for number in range(TRANSACTION_LETTERS_MAX + 20)]
+    letters[TRANSACTION_LETTERS_MAX + 5] = bench.dead_letter(TRANSACTION_LETTERS_MAX + 5, b"y" * 5_000)
     bench.put(letters, partition=0)
     bench.cluster.set_topic(bench.topics.input, "max.message.bytes", "4000")
-    done = bench.redrive(letters_max=BATCH_LETTERS_MAX + 10)
-    assert (done.total, done.redriven, done.left) == (BATCH_LETTERS_MAX + 10, BATCH_LETTERS_MAX + 9, 1)
-    bench.assert_each_once(BATCH_LETTERS_MAX + 5, *range(BATCH_LETTERS_MAX + 6, BATCH_LETTERS_MAX + 10))
+    done = bench.redrive(letters_max=TRANSACTION_LETTERS_MAX + 10)
+    assert (done.total, done.redriven, done.left) == (TRANSACTION_LETTERS_MAX + 10, TRANSACTION_LETTERS_MAX + 9, 1)
+    bench.assert_each_once(
+        TRANSACTION_LETTERS_MAX + 5, *range(TRANSACTION_LETTERS_MAX + 6, TRANSACTION_LETTERS_MAX + 10)
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_broker_that_dies_on_the_way_leaves_nothing_half_done(kafka_server: KafkaServer) -> None:
     bench = made(kafka_server.cluster)
-    count = BATCH_LETTERS_MAX + 50
+    count = TRANSACTION_LETTERS_MAX + 50
     bench.put([bench.dead_letter(number) for number in range(count)])
 
     def kill_the_broker(done: Done) -> None:
@@ -209,23 +218,23 @@ def test_a_broker_that_dies_on_the_way_leaves_nothing_half_done(kafka_server: Ka
         bench.redrive(watch=kill_the_broker)
     kafka_server.start()
     again = bench.redrive()
-    assert (again.redriven, again.marked) == (50, BATCH_LETTERS_MAX)
+    assert (again.redriven, again.marked) == (50, TRANSACTION_LETTERS_MAX)
     bench.assert_each_once(count)
 
 
 def test_who_begins_fences_who_is_under_way_and_nothing_goes_twice(bench: Bench) -> None:
-    count = 2 * BATCH_LETTERS_MAX
+    count = 2 * TRANSACTION_LETTERS_MAX
     bench.put([bench.dead_letter(number) for number in range(count)])
     others: list[Done] = []
 
     def let_another_begin(done: Done) -> None:
-        if done.redriven == BATCH_LETTERS_MAX:
+        if done.redriven == TRANSACTION_LETTERS_MAX:
             others.append(bench.redrive())
 
     with pytest.raises(RedriveFenced, match="nothing is redriven twice"):
         bench.redrive(watch=let_another_begin)
     (other,) = others
-    assert (other.redriven, other.marked) == (BATCH_LETTERS_MAX, BATCH_LETTERS_MAX)
+    assert (other.redriven, other.marked) == (TRANSACTION_LETTERS_MAX, TRANSACTION_LETTERS_MAX)
     bench.assert_each_once(count)
 
 

@@ -183,6 +183,7 @@ def test_an_owner_that_is_connected_is_alive(deployment: Deployment) -> None:
         assert listed(deployment)[0]["owner_is_alive"]
 
 
+@pytest.mark.slow
 def test_a_transaction_that_was_left_open_is_waited_for_by_what_changes_alone(deployment: Deployment) -> None:
     commit(deployment, 0, 3)
     servers = {"bootstrap.servers": deployment.cluster.bootstrap_servers}

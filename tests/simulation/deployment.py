@@ -13,6 +13,7 @@ from tests.simulation.servers.group import Group
 from tests.simulation.servers.postgres import Backup
 from tests.simulation.watched import Violation, WatchedKafka, WatchedPostgres
 from tests.simulation.workload import HOST, LIMITS, ROUTER, Arrival
+from worker.core.step import Host
 from worker.ports import Claim, KafkaFatal, KafkaUnavailable
 from worker.runtime.loop import LoopConfig, Parts, Worker
 from worker.runtime.partitions import State
@@ -69,9 +70,11 @@ class Deployment:
     backups: list[Backup] = field(default_factory=list)
     marker_seconds: float = 0.002
     mutate: Callable[[Parts, "Deployment"], Parts] = lambda parts, _: parts
+    host: Host = HOST
     is_over: bool = False
 
     def __post_init__(self) -> None:
+        self.partitions_begun = self.partitions
         self.postgres = WatchedPostgres(note=partial(self._note, "postgres"))
         group = SlowGroup(automatic=range(self.partitions))
         group.scheduler, group.network = self.scheduler, self.network
@@ -84,6 +87,7 @@ class Deployment:
             scheduler=self.scheduler,
             postgres=self.postgres,
             note=partial(self._note, "kafka"),
+            fences=self.postgres.fences,
         )
         self._back_up()
 
@@ -122,7 +126,7 @@ class Deployment:
         consumer.hears_when_it_polls = False
         database = SimDatabase(self.postgres, claim.owner, hook)
         parts = Parts(
-            host=HOST,
+            host=self.host,
             router=ROUTER,
             limits=LIMITS,
             look=self._look,
@@ -138,6 +142,8 @@ class Deployment:
         )
         member = Member(process, consumer, self.mutate(parts, self))
         self.members.append(member)
+        machines = self.host.registry.machines
+        self.postgres.register(claim.owner, [(one.source, one.version) for one in machines])
         process.when_stopped = lambda seconds: self._stopped(member, seconds)
         process.start(lambda: self._live(member))
         return member
@@ -220,6 +226,24 @@ class Deployment:
         self.network.slowness[server] = factor
         self.scheduler.after(seconds, back)
 
+    def deny(self, topic: str, seconds: float) -> None:
+        """Have a topic's records refused for so long."""
+        self.kafka.refused_topics[topic] = "TOPIC_AUTHORIZATION_FAILED"
+        self.scheduler.after(seconds, self.kafka.refused_topics.clear)
+
+    def add_partition(self) -> None:
+        """Make one partition more, at most; what was backed up before does not know it."""
+        if self.partitions == self.partitions_begun:
+            self.partitions += 1
+            self.backups.clear()
+            self.kafka.add_partition()
+
+    def roll_out(self) -> None:
+        """Have workers that start from now on bring a new version, beginning with one."""
+        self.host = HOST
+        if not self.network.is_calm:
+            self.start()
+
     def restore(self, share: float) -> None:
         """Put PostgreSQL back to one of its backups."""
         if not self.backups:
@@ -256,6 +280,7 @@ class Deployment:
         self.network.is_calm = True
         self.network.slowness.update(database=1.0, kafka=1.0)
         self.postgres.is_available = self.kafka.is_available = True
+        self.kafka.refused_topics.clear()
         self.marker_seconds = 0.002
         for member in self.members:
             member.process.stopped_until = 0.0

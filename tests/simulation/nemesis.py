@@ -74,6 +74,16 @@ def markers_slow(deployment: "Deployment", random: Random) -> None:
     deployment.marker_seconds = random.choice([0.5, 5.0])
 
 
+def topic_denied(deployment: "Deployment", random: Random) -> None:
+    """Have the brokers refuse a topic's records for good, until somebody gives the right back."""
+    deployment.deny("orc.external", random.uniform(0.5, 10.0))
+
+
+def partition_added(deployment: "Deployment", random: Random) -> None:
+    """Give the input topic one partition more, once: subjects may move to it."""
+    deployment.add_partition()
+
+
 FAULTS: Final[dict[str, Fault]] = {
     "kill -9": kill,
     "process stopped": stop,
@@ -86,6 +96,8 @@ FAULTS: Final[dict[str, Fault]] = {
     "Kafka away": kafka_away,
     "Kafka slow": kafka_slow,
     "markers slow": markers_slow,
+    "topic denied": topic_denied,
+    "partition added": partition_added,
 }
 
 WORKERS_MAX: Final = 3

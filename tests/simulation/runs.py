@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
@@ -16,7 +17,9 @@ from tests.simulation.nemesis import FAULTS, Nemesis
 from tests.simulation.network import CALL_FAULTS, Network
 from tests.simulation.processes import Trace
 from tests.simulation.steps import remembered_steps
-from tests.simulation.workload import SECONDS, arrivals, poison_id
+from tests.simulation.watched import refused
+from tests.simulation.workload import OLD_HOST, ROLLED_OUT_SECONDS, SECONDS, arrivals, event_id, flood
+from worker.ports import JournalRow
 from worker.runtime.loop import LoopConfig
 
 PARTITIONS = 3
@@ -24,15 +27,20 @@ CHAOS_SECONDS = SECONDS + 20.0
 FINISH_SECONDS_MAX = 400.0
 SHARE_OF_KINDS = 0.5
 SHARE_OF_POISON = 0.15
+SHARE_OF_ROLL_OUTS = 0.25
+SHARE_OF_FLOODS = 0.03
+SHARE_OF_REFUSALS = 0.15
+SHARE_OF_FEW_LOCKS = 0.1
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one seed."""
+    """What came of one seed. `outcomes` are its records' by name, a dead letter's by its reason."""
 
     seed: int
     failure: BaseException | None
     faults: Counter[str]
+    outcomes: Counter[str]
     events: int
     seconds: float
     virtual_seconds: float
@@ -72,8 +80,11 @@ def run(seed: int, mutant: str | None = None) -> Result:
         virtual_seconds = deployment.scheduler.now
         deployment.end()
     faults = drawn.nemesis.done + deployment.network.drawn
-    events = len(deployment.postgres.journal)
-    return Result(seed, failure, faults, events, perf_counter() - begun, virtual_seconds, deployment.trace)
+    outcomes = Counter(row.reason or row.outcome for row in deployment.postgres.journal.values())
+    outcomes["OUTPUT_REFUSED"] = sum(refused(output) is not None for output in deployment.kafka.visible)
+    return Result(
+        seed, failure, faults, outcomes, outcomes.total(), perf_counter() - begun, virtual_seconds, deployment.trace
+    )
 
 
 def _live(deployment: Deployment) -> None:
@@ -99,10 +110,24 @@ def _drawn(seed: int, mutant: Mutant) -> Drawn:
     deployment.expect(arrivals(Random(random.random())))
     nemesis = Nemesis(Random(random.random()), mutant.faults or tuple(kinds))
     nemesis.plan(deployment, random.choice([3, 6, 10]), CHAOS_SECONDS)
-    poison = poison_id(random) if random.random() < SHARE_OF_POISON else None
+    poison = event_id(random) if random.random() < SHARE_OF_POISON else None
+    if random.random() < SHARE_OF_ROLL_OUTS:
+        deployment.host = OLD_HOST
+        deployment.scheduler.at(random.uniform(0.0, ROLLED_OUT_SECONDS), deployment.roll_out)
+    if random.random() < SHARE_OF_FLOODS:
+        deployment.expect(flood(random))
+    if random.random() < SHARE_OF_REFUSALS:
+        deployment.postgres.refuses = _refusing(event_id(random))
+    if random.random() < SHARE_OF_FEW_LOCKS:
+        deployment.postgres.locks_max = random.choice([1, 2, 4])
     for _ in range(random.choice([1, 2, 3])):
         deployment.start()
     return Drawn(deployment, nemesis, poison)
+
+
+def _refusing(id_: str) -> Callable[[JournalRow], str | None]:
+    """Have PostgreSQL refuse what one event came to, until it is a dead letter."""
+    return lambda row: "invalid byte sequence" if row.event_id == id_ and row.outcome != "dead_lettered" else None
 
 
 def silence_logs() -> None:

@@ -25,7 +25,8 @@ def remembered_steps(poison: str | None, die: Callable[[], None]) -> Iterator[No
     def step(host: Host, request: StepRequest) -> Outcome:
         if request.event.id == poison:
             die()
-        key = _key(request)
+        # The workload's hosts stay for as long as the program runs, so their places in memory tell them apart.
+        key = (id(host), *_key(request))
         outcome = _REMEMBERED.get(key)
         if outcome is None:
             if len(_REMEMBERED) >= REMEMBERED_MAX:

@@ -124,7 +124,7 @@ class TestPostgres:
         found = list(other.positions([0]).values())
         database.lock("owner-1", Wanted({0: 0}, [], []))
         other.claim(found, Claim("owner-2", "tx-2"))
-        assert server.positions[0] == Position(0, "t", 0, 0, "owner-2", "tx-2", deaths=1)
+        assert server.positions[0] == Position(0, "t", 0, 0, "owner-2", "tx-2", deaths=1, claims=1)
         with pytest.raises(DatabaseUnavailable):
             database.commit()
         with pytest.raises(PositionMoved):

@@ -1,5 +1,7 @@
 """The simulation: whatever a seed draws, every promise holds; and it would be seen if one did not."""
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,7 +16,7 @@ from tests.simulation.runs import Result, run, silence_logs
 
 SEEDS_QUICK = 40
 SEEDS_SLOW = 400
-SEEDS_FOR_A_MUTANT = 400
+SEEDS_FOR_A_MUTANT = 200
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +36,6 @@ def held(seeds: range) -> list[Result]:
     return results
 
 
-def test_every_promise_holds() -> None:
-    held(range(SEEDS_QUICK))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_promise_holds_for_many_seeds() -> None:
@@ -55,33 +53,41 @@ def test_a_seed_is_always_the_same_run() -> None:
         assert first.trace.entries == second.trace.entries
 
 
+def test_a_seed_is_the_same_run_in_each_process() -> None:
+    # Sets of texts are in another order in each process.
+    program = (
+        "from tests.simulation.runs import run, silence_logs; silence_logs(); "
+        "print(*(run(seed).digest for seed in range(20)))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(told) == 1
+
+
 def test_seeds_are_different_runs() -> None:
     assert len({run(seed).digest for seed in range(5)}) == 5
 
 
-def test_the_runs_reach_what_they_are_for() -> None:
+def test_every_promise_holds_and_the_runs_reach_what_they_are_for() -> None:
+    results = held(range(SEEDS_QUICK))
     # A simulation in which nothing goes wrong shows nothing.
-    results = held(range(20))
     calls = Counter(what for one in results for _, _, what, _, _ in one.trace.entries)
-    wanted = {
-        "fence",
-        "unpublished",
-        "claim",
-        "release",
-        "replace",
-        "note_attempt",
-        "restored",
-        "abort",
-        "killed",
-        "stopped",
-    }
+    wanted = {"fence", "unpublished", "claim", "release", "replace", "note_attempt", "is_coming"}
+    wanted |= {"restored", "abort", "killed", "stopped"}
     assert not wanted - calls.keys()
     assert min(one.events for one in results) >= 50
-    assert sum(sum(one.faults.values()) > 2 for one in results) >= 15
+    assert sum(sum(one.faults.values()) > 2 for one in results) >= SEEDS_QUICK // 2
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", sorted(MUTANTS))
 def test_a_fault_of_the_protocol_is_found(mutant: str) -> None:
     for seed in range(SEEDS_FOR_A_MUTANT):

@@ -1,5 +1,6 @@
 """The servers, watched: what must hold at every moment is looked at whenever something changes for good."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.servers.group import SimMembership
 from tests.simulation.servers.kafka import OFFSETS, Place, ProducerState, SimKafka, Transaction
 from tests.simulation.servers.postgres import Backup, Session, SimPostgres
+from worker.core.outcomes import DeadLetterReason
 from worker.core.records import Output
 from worker.ports import Claim, JournalRow, Position
 
@@ -34,6 +36,10 @@ class WatchedPostgres(SimPostgres):
     """When each record was committed: the how-manieth commit it was."""
 
     commits: int = 0
+    fences: Counter[str] = field(default_factory=Counter)
+    """How often each producer was fenced by another, as the brokers know."""
+
+    _fences_before: dict[int, int] = field(default_factory=dict)
 
     def commit(self, session: Session) -> None:
         written = session.written
@@ -51,12 +57,23 @@ class WatchedPostgres(SimPostgres):
 
     def claim(self, session: Session, found: Sequence[Position], claim: Claim) -> None:
         super().claim(session, found, claim)
+        for one in found:
+            self._check_fence(one, claim)
         self.note("claimed", claim.owner, {one.partition: one.next_offset for one in found})
 
     def end(self, session: Session) -> None:
         if session.in_transaction:
             self.note("rolled back, the session ended", session.owner, {})
         super().end(session)
+
+    def _check_fence(self, found: Position, claim: Claim) -> None:
+        """See that a dead owner's producer was fenced since that owner took the partition, or took it again."""
+        fences = self.fences[found.transactional_id or ""]
+        if found.owner not in (None, claim.owner) and not fences > self._fences_before.get(found.partition, -1):
+            raise Violation(
+                f"partition {found.partition} is taken from {found.owner}, who is not fenced", found.partition
+            )
+        self._fences_before[found.partition] = self.fences[claim.transactional_id]
 
     def _check_owner(self, partition: int, owner: str | None, mover: str) -> None:
         if owner != mover:
@@ -70,8 +87,14 @@ class WatchedPostgres(SimPostgres):
                 raise Violation(f"partition {partition} is given back with outputs unpublished: {row}", partition)
         self.note("released", owner, published_offsets)
 
+    def insert_positions(self, positions: Sequence[Position]) -> None:
+        super().insert_positions(positions)
+        self._fences_before |= {one.partition: self.fences[one.transactional_id or ""] for one in positions}
+
     def restore(self, backup: Backup) -> None:
         super().restore(backup)
+        # The owners of then may have been fenced long ago.
+        self._fences_before.clear()
         self.restores += 1
         self.note("restored", "", {number: row.next_offset for number, row in self.positions.items()})
 
@@ -140,7 +163,8 @@ class WatchedKafka(SimKafka):
             self.note("offsets committed", "", transaction.next_offsets)
         elif transaction.result:
             for entry in transaction.entries:
-                if (entry.topic, entry.partition) == place and entry.output not in self.postgres.ever:
+                known = entry.output in self.postgres.ever or refused(entry.output) is not None
+                if (entry.topic, entry.partition) == place and not known:
                     raise Violation(f"an output of topic {entry.topic} is shown that the journal does not have")
         super()._mark(producer, transaction, place)
 
@@ -165,3 +189,11 @@ class WatchedKafka(SimKafka):
                 raise Violation(
                     f"partition {partition}: offset {offset} is committed after {self.committed[partition]}", partition
                 )
+
+
+def refused(output: Output) -> tuple[str, bytes | None, bytes | None] | None:
+    """Say of a dead letter which output it stands for, if one that its topic refused: topic, key and value."""
+    headers = dict(output.headers)
+    if headers.get("dlq-reason") != DeadLetterReason.OUTPUT_REFUSED.encode():
+        return None
+    return (headers["dlq-topic"] or b"").decode(), output.key, output.value

@@ -10,12 +10,14 @@ from random import Random
 from typing import Final
 
 from machines.order import machine as order_machine
+from tests.acceptance.family import Doubled, Given, parent
 from tests.acceptance.family import machines as family
-from tests.acceptance.family import parent
 from tests.workload import CLIENT, Order
 from worker.core.codec import EncodedRecord, encode_record
+from worker.core.contracts import create_orchestrator_contract
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.factories import init_event
+from worker.core.machines import setup_machine
 from worker.core.records import Headers
 from worker.core.registry import Registry
 from worker.core.routing import Router, Topics
@@ -23,16 +25,42 @@ from worker.core.step import Host
 from worker.runtime.batch import Limits
 
 TOPICS: Final = Topics("orc")
-HOST: Final = Host(Registry([order_machine, *family], SismicEngine()))
+SIBLING: Final = """
+statechart:
+  name: sibling
+  root state:
+    name: sibling
+    initial: done
+    states:
+      - name: done
+        type: final
+        on entry: complete(double=init["number"])
+"""
+sibling: Final = create_orchestrator_contract(
+    uri="#/machines/sibling",
+    name="sibling",
+    versions={version: {"init": Given, "complete": Doubled} for version in ("1.0.0", "1.1.0")},
+)
+_OLD: Final = [order_machine, *family, setup_machine(contract=sibling.version("1.0.0"), statechart=SIBLING)]
+_NEW: Final = [*_OLD, setup_machine(contract=sibling.version("1.1.0"), statechart=SIBLING)]
+OLD_HOST: Final = Host(Registry(_OLD, SismicEngine()))
+"""Before a roll-out: it lacks the version that comes with it."""
+
+HOST: Final = Host(Registry(_NEW, SismicEngine()))
 ROUTER: Final = Router(TOPICS, HOST.registry, "group", "0.0.0")
 LIMITS: Final = Limits(dict.fromkeys(("orc.input", "orc.dlq", "orc.default", "orc.external"), 1_000_000))
 
 ORDERS: Final = 10
 PARENTS: Final = 4
+SIBLINGS: Final = 3
 STEPS: Final = 4
 ASTRAY: Final = 0.4
+FLOOD_RECORDS: Final = 230
 SECONDS: Final = 30.0
 """How long producers are at work."""
+
+ROLLED_OUT_SECONDS: Final = 15.0
+"""When the new version is out at the latest: its events come after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +81,22 @@ def arrivals(random: Random) -> list[Arrival]:
         times = sorted(random.uniform(0.0, SECONDS) for _ in range(STEPS))
         sent += [_arrival(time, order_record(number, step)) for step, time in enumerate(times)]
     sent += [_arrival(random.uniform(0.0, SECONDS), parent_record(number)) for number in range(PARENTS)]
+    for number in range(SIBLINGS):
+        sent.append(_arrival(random.uniform(0.0, SECONDS), sibling_record(number, "1.0.0")))
+        sent.append(_arrival(random.uniform(ROLLED_OUT_SECONDS + 1.0, SECONDS), sibling_record(number, "1.1.0")))
     sent += _bad(random, sent)
     return sorted(sent, key=lambda one: one.time)
 
 
-def poison_id(random: Random) -> str:
-    """Name an event that kills whoever runs it."""
+def flood(random: Random) -> list[Arrival]:
+    """Draw so much garbage within a short time that nearly everything is."""
+    begun = random.uniform(0.0, SECONDS / 2)
+    values = [b"flood %d" % number for number in range(FLOOD_RECORDS)]
+    return [Arrival(begun + number * 0.005, value, value, ()) for number, value in enumerate(values)]
+
+
+def event_id(random: Random) -> str:
+    """Choose one order's event."""
     return f"{Order(random.randrange(ORDERS)).id}-{random.randrange(STEPS)}"
 
 
@@ -84,6 +122,19 @@ def _arrival(time: float, encoded: EncodedRecord) -> Arrival:
 @cache
 def order_record(number: int, step: int) -> EncodedRecord:
     return Order(number).record(step)
+
+
+@cache
+def sibling_record(number: int, version: str) -> EncodedRecord:
+    """Give the event that starts, and ends, an instance of a version."""
+    attributes = {
+        "id": f"sibling-{number}-{version}",
+        "source": CLIENT,
+        "data": {"number": number, "parentSubject$$": None},
+        "time": "2026-01-01T00:00:00Z",
+        "to": "arvo.orc.sibling",
+    }
+    return encode_record(init_event(sibling.version(version), attributes, execution_id=f"sibling-{number}-{version}"))
 
 
 @cache

@@ -1,5 +1,6 @@
 """What was polled and not yet applied, and how much of it the next batch takes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from worker.core.records import Record
 from worker.ports import BatchRefused, BatchTooLarge
 from worker.runtime.partitions import READ, Partition, Partitions
 
-ALONE_FAILURES_MAX = 5
+ALONE_FAILURES_MAX = 30
 """How often a record that takes too much of PostgreSQL on its own is tried before it becomes a dead letter."""
 
 _LOG = structlog.get_logger("worker.intake")
@@ -38,7 +39,7 @@ class Intake:
     _held: list[Record] = field(default_factory=list)
     _limit: int = field(init=False)
     _single_is_next: bool = True
-    _alone_failures: int = 0
+    _alone_failures: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._limit = self.records_max
@@ -83,9 +84,10 @@ class Intake:
         _LOG.warning("batch_refused", records=len(batch.records), error=str(error), next_records_max=self._limit)
         if len(batch.records) > 1:
             return
-        self._alone_failures += 1
-        if isinstance(error, BatchRefused) or self._alone_failures >= ALONE_FAILURES_MAX:
-            (record,) = batch.records
+        (record,) = batch.records
+        self._alone_failures[record.partition, record.offset] += 1
+        failures = self._alone_failures[record.partition, record.offset]
+        if isinstance(error, BatchRefused) or failures >= ALONE_FAILURES_MAX:
             _LOG.error("record_refused", partition=record.partition, offset=record.offset, error=str(error))
             self.condemned[record.partition, record.offset] = DeadLettered(
                 DeadLetterReason.STORAGE_REFUSED, type(error).__name__, str(error)
@@ -94,9 +96,9 @@ class Intake:
     def passed(self, records: Sequence[Record]) -> None:
         """Know that a batch is applied: the next may be larger."""
         self._limit = min(self._limit * 2, self.records_max)
-        self._alone_failures = 0
-        for record in records if self.condemned else ():
+        for record in records if self.condemned or self._alone_failures else ():
             self.condemned.pop((record.partition, record.offset), None)
+            self._alone_failures.pop((record.partition, record.offset), None)
 
     def _up_to(self, records: Sequence[Record], size: int) -> int:
         """Count the records that fit into a batch, at least one if there is one."""

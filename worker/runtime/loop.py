@@ -346,8 +346,13 @@ class Worker:
             self._unsettle([self._partitions[number] for number in sorted(numbers)], error)
         except DatabaseUnavailable as error:
             self._unsettle(list(self._partitions), error)
-        except (BatchRefused, BatchTooLarge) as error:
+        except BatchRefused as error:
             self._intake.cut(batch, error)
+        except BatchTooLarge as error:
+            self._intake.cut(batch, error)
+            if len(batch.records) == 1:
+                # It may be the server that is slow: it is given time.
+                self._unsettle([self._partitions[batch.records[0].partition]], error)
         else:
             self._applied(run)
 

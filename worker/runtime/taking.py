@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import structlog
@@ -139,6 +140,14 @@ class Taken:
     is_careful: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """An owner that is being fenced, and its rows as they were read before."""
+
+    rows: frozenset[Position]
+    pending: Pending
+
+
 @dataclass(slots=True)
 class _Attempt:
     """Partitions that are claimed, while Kafka is asked how they stand."""
@@ -159,13 +168,8 @@ class Taker:
     claim: Claim
     run_again: Counter[int] = field(default_factory=Counter)
     _doubts: Counter[int] = field(default_factory=Counter)
-    _fences: dict[str, Pending] = field(default_factory=dict)
+    _fences: dict[str, _Fence] = field(default_factory=dict)
     _attempt: _Attempt | None = None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether something is under way beside the loop."""
-        return bool(self._fences) or self._attempt is not None
 
     def advance(self, due: Sequence[Partition], outlet: Outlet) -> Mapping[Partition, Taken]:
         """Go on taking these, and give those that are done with.
@@ -185,43 +189,51 @@ class Taker:
     def _begin(self, due: Sequence[Partition]) -> None:
         """Claim what can be claimed now, and have Kafka asked about it; have the others' owners fenced."""
         rows = self.positions.positions([partition.number for partition in due])
-        fenced = self._fenced()
-        ready: dict[Partition, Position | None] = {}
-        for partition in due:
-            row = rows.get(partition.number)
-            owner = self._to_be_fenced(row)
-            if owner is None or owner in fenced:
-                ready[partition] = row
-            elif owner not in self._fences:
-                self._fence(owner)
+        self._forget_failures()
+        ready = {partition: row for partition in due if self._is_final(row := rows.get(partition.number))}
+        self._fence([row for partition in due if partition not in ready and (row := rows.get(partition.number))])
         if not ready:
             return
         found = [row for row in ready.values() if row is not None]
         if found:
             self.positions.claim(found, self.claim)
-        for owner in fenced:
-            del self._fences[owner]
         self._ask(ready)
 
     def _to_be_fenced(self, row: Position | None) -> str | None:
         """Name the last owner's producer, unless the partition was given back or is ours."""
         return None if row is None or row.owner in (None, self.claim.owner) else row.transactional_id
 
-    def _fenced(self) -> list[str]:
-        """Name those that are fenced. Raises: KafkaUnavailable, if one could not be; it is tried again."""
-        done = [transactional_id for transactional_id, pending in self._fences.items() if pending.is_done]
-        for transactional_id in done:
-            try:
-                self._fences[transactional_id].result(0.0)
-            except KafkaUnavailable:
-                del self._fences[transactional_id]
-                raise
-        return done
+    def _is_final(self, row: Position | None) -> bool:
+        """Tell whether nobody can change this row's partition any more but by changing the row.
 
-    def _fence(self, transactional_id: str) -> None:
-        _LOG.info("fencing", transactional_id=transactional_id)
+        An owner is fenced for the rows that were read before. It may have put a fresh producer in place since, which it
+        says by claiming its rows anew: a row that reads differently wants another fence.
+        """
+        owner = self._to_be_fenced(row)
+        if owner is None:
+            return True
+        fence = self._fences.get(owner)
+        return fence is not None and row in fence.rows and fence.pending.is_done
+
+    def _forget_failures(self) -> None:
+        """Drop fences that failed. Raises: KafkaUnavailable, if one did; it is tried again."""
+        for owner in [owner for owner, fence in self._fences.items() if fence.pending.is_done]:
+            try:
+                self._fences[owner].pending.result(0.0)
+            except KafkaUnavailable:
+                del self._fences[owner]
+                raise
+
+    def _fence(self, rows: Sequence[Position]) -> None:
+        """Begin to fence the owners of these rows, for all that they have; one that is under way is waited for."""
         publisher = self.producer.publisher
-        self._fences[transactional_id] = self.background.start(lambda: publisher.fence(transactional_id))
+        for owner in {self._to_be_fenced(row) for row in rows}:
+            fence = None if owner is None else self._fences.get(owner)
+            if owner is None or (fence is not None and not fence.pending.is_done):
+                continue
+            _LOG.info("fencing", transactional_id=owner)
+            pending = self.background.start(partial(publisher.fence, owner))
+            self._fences[owner] = _Fence(frozenset(row for row in rows if row.transactional_id == owner), pending)
 
     def _ask(self, rows: Mapping[Partition, Position | None]) -> None:
         # Only now are both sides final: nobody else can change the rows, or commit offsets for their records.

@@ -3,6 +3,7 @@
 A transaction's end is decided at once and told to each partition by a marker, which `markers` may write later.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
@@ -73,6 +74,9 @@ class SimKafka:
     log: list[Entry] = field(default_factory=list)
     producers: dict[str, ProducerState] = field(default_factory=dict)
     refused_topics: dict[str, str] = field(default_factory=dict)
+    fences: Counter[str] = field(default_factory=Counter)
+    """How often each id was fenced by another producer."""
+
     is_available: bool = True
     now_ms: Callable[[], int] = lambda: 1_700_000_000_000
     markers: Callable[[Callable[[], None]], None] = lambda write: write()
@@ -132,6 +136,14 @@ class SimKafka:
             for entry in transaction.entries:
                 if (entry.topic, entry.partition) == (topic, partition) and entry.is_committed is None:
                     yield entry
+
+    def add_partition(self) -> None:
+        """Make one partition more, which the group has to share out."""
+        self.records[self.partitions] = []
+        self.first_offsets[self.partitions] = 0
+        self.partitions += 1
+        self.group.automatic = range(self.partitions)
+        self.group.rebalance()
 
     # The group
 

@@ -162,7 +162,11 @@ class SimPostgres:
         for one in found:
             died = one.owner not in (None, claim.owner)
             self.positions[one.partition] = replace(
-                one, owner=claim.owner, transactional_id=claim.transactional_id, deaths=one.deaths + died
+                one,
+                owner=claim.owner,
+                transactional_id=claim.transactional_id,
+                deaths=one.deaths + died,
+                claims=one.claims + 1,
             )
 
     def release(self, session: Session, owner: str, published_offsets: Mapping[int, int]) -> None:

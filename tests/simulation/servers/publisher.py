@@ -67,7 +67,7 @@ class SimPublisher:
         self._epoch = self._hook.call("replace", lambda: self._initialised(self._transactional_id))
 
     def fence(self, transactional_id: str) -> None:
-        self._hook.call("fence", lambda: self._initialised(transactional_id), transactional_id)
+        self._hook.call("fence", lambda: self._fenced(transactional_id), transactional_id)
 
     def close(self) -> None:
         self._epoch = None
@@ -100,6 +100,10 @@ class SimPublisher:
         if not self._kafka.is_available:
             raise Busy(KafkaUnavailable("no broker answers"))
         return self._kafka.init_transactions(transactional_id)
+
+    def _fenced(self, transactional_id: str) -> None:
+        self._initialised(transactional_id)
+        self._kafka.fences[transactional_id] += 1
 
     # Outputs on their way
 

@@ -281,10 +281,14 @@ _COMMITTED_LATER: Final = frozenset(
         KafkaError._WAIT_COORD,  # noqa: SLF001
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.ILLEGAL_GENERATION,
         KafkaError.NOT_COORDINATOR,
         KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
     )
 )
+"""What passes while the group moves on, or its coordinator: the next commit goes out in the group's new generation."""
+
 _TOO_OLD: Final = "the brokers are too old for WORKER_GROUP_PROTOCOL=consumer (Kafka 4.0 is needed); set classic"
 _FATAL: Final[Mapping[int, str]] = {
     KafkaError.INVALID_SESSION_TIMEOUT: "set WORKER_KAFKA__SESSION_TIMEOUT_MS between the brokers' "

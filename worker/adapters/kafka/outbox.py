@@ -6,6 +6,7 @@ Nothing is kept, and nothing of ours is called, for an output that is taken: del
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -25,6 +26,7 @@ _QUEUE_KBYTES_MAX: Final = 1024 * 1024
 """Far more than the outputs of one batch: nothing else is in the queue with them."""
 
 _QUEUE_FULL_WAIT_SECONDS: Final = 1.0
+_FLUSH_LOOK_SECONDS: Final = 0.2
 _RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 _UNKNOWN_TOPIC_MS: Final = 10_000
 """How long a topic that brokers don't know may be one that they have not heard of yet."""
@@ -123,6 +125,18 @@ class Outbox:
                 self._note(error_of(exception), output)
                 raise
 
+    def flush(self, seconds: float) -> int:
+        """Wait until all outputs are taken, or one is known to have failed; give how many are unsettled.
+
+        Raises: KafkaException. Those that went out behind one that failed may stay so for good: their numbers no
+        longer follow.
+        """
+        deadline = monotonic() + seconds
+        left = len(self.client)
+        while left and not self.has_failures and (rest := deadline - monotonic()) > 0:
+            left = self.client.flush(min(rest, _FLUSH_LOOK_SECONDS))
+        return left
+
     def settle(self) -> None:
         """Have all failures told that are known by now."""
         with suppress(KafkaException):  # A producer that can't go on says so at every call.
@@ -142,6 +156,11 @@ class Outbox:
     def has_failures(self) -> bool:
         """Tell whether an output is known to have failed."""
         return bool(self._deliveries.failures)
+
+    def raise_cause(self) -> None:
+        """Raise what an open transaction failed with. Raises: KafkaException."""
+        # Nothing is begun while a transaction is open; what ended it is told.
+        self.client.begin_transaction()
 
     def describe(self) -> str:
         """Say what is known of the outputs that failed."""

@@ -71,8 +71,7 @@ class KafkaPublisher:
 
     def commit(self) -> None:
         """Wait until all outputs are taken, and commit."""
-        seconds = self._config.call_timeout_seconds
-        self._call("commit_transaction", lambda outbox: outbox.client.commit_transaction(seconds))
+        self._call("commit_transaction", self._commit)
         if self._sends_alone:
             self._send_together_again()
 
@@ -92,6 +91,14 @@ class KafkaPublisher:
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
             outbox.drop()
+
+    def _commit(self, outbox: Outbox) -> None:
+        deadline = monotonic() + self._config.call_timeout_seconds
+        outbox.flush(self._config.call_timeout_seconds)
+        if outbox.has_failures:
+            # It can't be committed, and librdkafka would try until its time is over.
+            outbox.raise_cause()
+        outbox.client.commit_transaction(max(deadline - monotonic(), 0.0))
 
     def _call(self, name: str, call: Callable[[Outbox], None]) -> None:
         """Make a call that belongs to a transaction. Raises: PublicationUnknown, KafkaFatal."""
@@ -173,8 +180,7 @@ def _cause(error: KafkaError, outbox: Outbox) -> KafkaError:
     if error.code() != KafkaError._STATE:  # noqa: SLF001
         return error
     try:
-        # Nothing is begun in a transaction that is not at its end; what ended it is told.
-        outbox.client.begin_transaction()
+        outbox.raise_cause()
     except KafkaException as exception:
         return error_of(exception)
     return error
@@ -216,7 +222,7 @@ class PlainPublisher:
         if outbox is None or offsets is None:
             raise PublicationUnknown("commit failed: nothing was sent")
         try:
-            left = outbox.client.flush(self._config.call_timeout_seconds)
+            left = outbox.flush(self._config.call_timeout_seconds)
         except KafkaException as exception:
             raise self._unknown(explain("flush", error_of(exception), outbox.describe()), outbox) from exception
         if left or outbox.has_failures:

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from worker.adapters.kafka.clients import CALL_TIMEOUT_SECONDS, KafkaConfig, describe, error_of, new_client
 from worker.adapters.kafka.dead_letters import DeadLetterTopic, Extent
 from worker.adapters.kafka.failures import REFUSED_RECORDS, REFUSED_TOPICS, Kind, kind_of, remedy
+from worker.adapters.kafka.outbox import ALONE, BATCH_BYTES_MAX
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.dead_letters import DeadLetter, Place, Selection, read_record
 from worker.core.errors import SetupError, WorkerError
@@ -23,8 +24,8 @@ from worker.core.records import Output
 from worker.core.redrives import Redriven, Sending, Skipped, Survey, Target, redriven
 from worker.ports import KafkaUnavailable
 
-BATCH_LETTERS_MAX: Final = 200
-BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+TRANSACTION_LETTERS_MAX: Final = 200
+TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
 STARTS_MAX: Final = 20
 TRANSACTION_TIMEOUT_MS: Final = 20_000
 """Workers wait for what is open in their topic: a redrive that was killed must not hold it up for long."""
@@ -135,6 +136,7 @@ class Redrive:
         self._watch = watch
         self._admin = TopicAdmin(plan.config)
         self._targets: dict[str, Target | None] = {}
+        self._batch_bytes_max = BATCH_BYTES_MAX
         self._refused_topics: dict[str, str] = {}
         self._refused_letters: dict[Place, str] = {}
 
@@ -148,14 +150,18 @@ class Redrive:
                 self._attempt()
             except _Refused as refused:
                 # Nothing of that batch went out. A fresh producer fences whoever came in between, so all is read anew.
-                self._refused_letters |= refused.letters
                 self._refused_topics |= refused.topics
+                if self._batch_bytes_max == ALONE:
+                    self._refused_letters |= refused.letters
+                elif refused.letters:
+                    # Brokers refuse records that come together for one of them, or for what they are together.
+                    self._batch_bytes_max = ALONE
             else:
                 return self.done
         raise KafkaUnavailable("the brokers refused records again and again; see the brokers' logs")
 
     def _attempt(self) -> None:
-        producer = _Producer(self._plan.config, self._plan.transactional_id)
+        producer = _Producer(self._plan.config, self._plan.transactional_id, self._batch_bytes_max)
         with self._plan.reader() as reader:
             survey = self._plan.survey(reader, reader.extent(), self.done.redriven)
             self.done.foreign = survey.foreign
@@ -210,7 +216,7 @@ def _batches(prepared: Iterator[Redriven]) -> Iterator[list[Redriven]]:
     batch: list[Redriven] = []
     size = 0
     for one in prepared:
-        if batch and (len(batch) == BATCH_LETTERS_MAX or size + one.size > BATCH_BYTES_MAX):
+        if batch and (len(batch) == TRANSACTION_LETTERS_MAX or size + one.size > TRANSACTION_BYTES_MAX):
             yield batch
             batch, size = [], 0
         batch.append(one)
@@ -231,15 +237,16 @@ class _Refused(Exception):
 class _Producer:
     """The transactional producer of one attempt; making it fences those before. Raises: KafkaUnavailable."""
 
-    def __init__(self, config: KafkaConfig, transactional_id: str) -> None:
+    def __init__(self, config: KafkaConfig, transactional_id: str, batch_bytes_max: int) -> None:
         properties = config.client(
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             message_timeout_ms=_DELIVERY_TIMEOUT_MS,
             partitioner="murmur2_random",
             message_max_bytes=_RECORD_BYTES_MAX,
-            # The brokers hold a whole batch against a topic's limit, whatever it is: each record goes on its own.
-            batch_size=1,
+            # The brokers hold a whole batch against the topic's limit.
+            batch_size=batch_bytes_max,
+            linger_ms=1,
             retry_backoff_ms=10,
             metadata_recovery_strategy="none",
         )

@@ -160,7 +160,10 @@ class PostgresDatabase:
             return dict(map(columns.instance, connection.execute(statements.INSTANCES, (list(digests),))))
 
     def is_coming(self, source: str, version: str) -> bool:
-        """Tell whether a worker has brought this version of a machine since this one registered its own."""
+        """Tell whether a worker has brought this version of a machine since this one registered its own.
+
+        Or some minutes before: in a roll-out old workers may start again, and new ones together.
+        """
         asked = statements.IS_COMING, (source, version, self._registered_at)
         if not self._session.is_open:
             ((is_coming,),) = self._session.rows(*asked)

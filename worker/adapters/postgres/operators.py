@@ -14,7 +14,7 @@ from worker.ports import Position, PositionMoved
 _APPLICATION_NAME: Final = "worker partitions"
 
 _ALL_POSITIONS: Final = """
-SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id, deaths, attempts
+SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id, deaths, attempts, claims
 FROM positions ORDER BY partition
 """
 
@@ -44,7 +44,7 @@ UPDATE positions
 SET topic_id = row.topic_id, next_offset = row.next_offset,
     published_offset = CASE WHEN goes_on THEN published_offset ELSE row.next_offset END,
     incarnation = incarnation + CASE WHEN goes_on THEN 0 ELSE 1 END,
-    deaths = 0, attempts = 0, updated_at = now()
+    deaths = 0, attempts = 0, claims = claims + 1, updated_at = now()
 FROM (
     SELECT partition, row.topic_id, row.next_offset,
         row.topic_id = positions.topic_id AND row.next_offset >= positions.next_offset AS goes_on

@@ -123,7 +123,7 @@ WHERE positions.partition = row.partition
 """
 
 POSITIONS = """
-SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id, deaths, attempts
+SELECT partition, topic_id, next_offset, published_offset, owner, transactional_id, deaths, attempts, claims
 FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition
 """
 
@@ -138,7 +138,7 @@ ON CONFLICT DO NOTHING
 CLAIM_POSITIONS = """
 UPDATE positions
 SET deaths = deaths + CASE WHEN owner <> %(owner)s THEN 1 ELSE 0 END, owner = %(owner)s,
-    transactional_id = %(transactional_id)s, updated_at = now()
+    transactional_id = %(transactional_id)s, claims = claims + 1, updated_at = now()
 WHERE partition = ANY(%(partitions)b::int[])
 """
 
@@ -168,7 +168,9 @@ ORDER BY record_offset
 """
 
 IS_COMING = """
-SELECT EXISTS (SELECT FROM definitions WHERE source = %s AND version = %s AND last_registered_at > %s)
+SELECT EXISTS (
+    SELECT FROM definitions WHERE source = %s AND version = %s AND last_registered_at > %s - interval '5 minutes'
+)
 """
 
 BINDING = "SELECT cluster_id, group_id, input_topic FROM binding"

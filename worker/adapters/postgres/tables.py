@@ -84,6 +84,7 @@ positions: Final = Table(
         server_default=_ZERO,
         comment="How often the record at next_offset was run on its own",
     ),
+    Column("claims", BIGINT, nullable=False, server_default=_ZERO, comment="How often the partition was taken"),
     Column(
         "incarnation",
         INTEGER,
