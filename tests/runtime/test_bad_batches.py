@@ -73,7 +73,8 @@ class TestRefusedBatches:
         world = World(kafka_with_orders(1, steps=1))
         member = world.start_alone()
         member.faults.plan("lock", *[BatchTooLarge("too slow")] * ALONE_FAILURES_MAX)
-        world.drain()
+        world.drain(1_000)
+        assert world.clock.seconds > ALONE_FAILURES_MAX / 2, "it was given time"
         assert reasons(world) == {(0, 0): "STORAGE_REFUSED"}
 
     def test_outputs_count_to_the_bytes_of_a_batch(self) -> None:
