@@ -18,6 +18,7 @@ from worker.adapters.embedded import EmbeddedPostgres
 from worker.adapters.postgres.migrate import migrate
 from worker.terminal.signals import sigterm_interrupts
 
+FAULTS_SHOWN = 5
 SHARE = 12
 """One cell in so many is drawn, which is about a tenth, and what a run of all tests has time for."""
 
@@ -49,17 +50,22 @@ def run_all(site: Site, wanted: Sequence[Cell], folder: Path, jobs: int) -> Iter
     """Run cells side by side, and print each when it is done."""
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(run_cell, site, cell, folder / str(number)) for number, cell in enumerate(wanted)]
-        for done in as_completed(running):
-            verdict = done.result()
-            print(line_of(verdict), flush=True)
-            yield verdict
+        try:
+            for done in as_completed(running):
+                print(line_of(done.result()), flush=True)
+                yield done.result()
+        finally:
+            # When somebody has had enough, those that have begun are waited for.
+            pool.shutdown(cancel_futures=True)
 
 
 def line_of(verdict: Verdict) -> str:
     """Write what a cell came to, with its faults below it."""
     state = "ok" if verdict.is_ok else "VIOLATION"
     head = f"{verdict.cell.name:60} {state:10} {verdict.seconds:6.1f} s  {verdict.told}"
-    return "\n".join([head.rstrip(), *(f"    {fault}" for fault in verdict.faults)])
+    shown = [f"    {fault}" for fault in verdict.faults[:FAULTS_SHOWN]]
+    more = len(verdict.faults) - len(shown)
+    return "\n".join([head.rstrip(), *shown, *([f"    and {more} more"] if more else [])])
 
 
 @contextmanager

@@ -277,16 +277,17 @@ class TestWithoutTransactions:
     ) -> None:
         sharing = Thread(target=share, args=(bench, member))
         sharing.start()
-        offset = 0
+        offset, failures = 0, []
         while sharing.is_alive():
             membership = member.consumer.membership()
             offset += 1
             try:
                 member.consumer.commit_offsets(dict.fromkeys(sorted(member.told.owned), offset), membership)
             except KafkaUnavailable as error:
-                assert "partitions were given back since" in str(error)
+                failures.append(str(error))
         sharing.join()
         assert offset > 1
+        assert [one for one in failures if "partitions were given back since" not in one] == []
         assert member.told.losses == []
 
     def test_a_broker_that_is_away_is_told_in_time(self, own_server: KafkaServer, hasty: Bench) -> None:
@@ -300,7 +301,7 @@ class TestWithoutTransactions:
         plain.real.send_offsets({0: 2}, membership)
         with pytest.raises(PublicationUnknown, match="flush failed"):
             plain.real.commit()
-        with pytest.raises(KafkaUnavailable, match="no broker answers"):
+        with pytest.raises(KafkaUnavailable, match=r"no broker answers the producer \(.*Connection refused"):
             plain.real.replace()
         assert time.monotonic() - begun < 3 * CALL_SECONDS
         own_server.start()

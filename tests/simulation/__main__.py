@@ -11,7 +11,7 @@ from tests.simulation.explaining import explained
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.runs import Result, run, silence_logs
 
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS = 10.0
 
 
 def main() -> int:

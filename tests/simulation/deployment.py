@@ -72,6 +72,8 @@ class Deployment:
     mutate: Callable[[Parts, "Deployment"], Parts] = lambda parts, _: parts
     host: Host = HOST
     is_over: bool = False
+    finish_seconds_max: float = 400.0
+    """How long the last worker may take: poison takes long, since a process has to die of it several times."""
 
     def __post_init__(self) -> None:
         self.partitions_begun = self.partitions
@@ -287,8 +289,9 @@ class Deployment:
             member.worker_stops()
         self.last = self.start()
 
-    def finish(self, seconds_max: float) -> None:
+    def finish(self) -> None:
         """Let the last worker do everything and give everything back. Raises: Violation, if it does not in time."""
+        seconds_max = self.finish_seconds_max
         until = self.scheduler.now + seconds_max
         while not (self.is_done and self.is_settled):
             if self.scheduler.now > until:

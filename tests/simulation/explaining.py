@@ -1,6 +1,7 @@
 """A failing seed in few lines: what the servers and workers did about one partition, with virtual times."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from traceback import extract_tb
 
 from tests.simulation.processes import Entry
 from tests.simulation.runs import Result
@@ -8,6 +9,7 @@ from tests.simulation.watched import Violation
 from worker.ports import Position
 
 LINES_MAX = 40
+FRAMES_MAX = 6
 LINES_AROUND = 8
 """How many lines are shown around each that concerns the offset that was violated."""
 
@@ -21,6 +23,9 @@ def explained(result: Result) -> Iterator[str]:
     entries = [one for one in result.trace.entries if _concerns(one, place[0])]
     shown = _around(entries, place)
     yield f"seed {result.seed}: {type(failure).__name__}: {failure}"
+    if failure is not None and not isinstance(failure, Violation):
+        frames = extract_tb(failure.__traceback__)[-FRAMES_MAX:]
+        yield from (f"  at {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames)
     yield f"  {len(shown)} of {len(entries)} entries" + (f" about partition {place[0]}" if place[0] is not None else "")
     for before, index in zip([-1, *shown], shown, strict=False):
         if index != before + 1:

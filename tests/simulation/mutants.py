@@ -10,7 +10,9 @@ from typing import Final, TypeVar
 from tests.simulation.deployment import Deployment
 from tests.simulation.servers import EMPTY, SimConsumer, SimDatabase, SimPublisher
 from tests.simulation.servers.group import SimMembership
+from tests.simulation.servers.postgres import Session
 from worker.ports import (
+    Claim,
     KafkaUnavailable,
     Membership,
     Position,
@@ -28,13 +30,14 @@ from worker.runtime.loop import Parts
 class Mutant:
     """One fault, and the weather in which it shows: kinds of faults, if not any, and rates of calls' fates.
 
-    `only` is the one call that these befall.
+    `only` is the one call that these befall; `poison` has an event kill in each run.
     """
 
     mutate: Callable[[Parts, Deployment], Parts]
     faults: tuple[str, ...] = ()
     rates: Mapping[str, float] = field(default_factory=dict)
     only: str = ""
+    poison: bool = False
 
 
 UNCHANGED: Final = Mutant(lambda parts, _: parts)
@@ -232,6 +235,27 @@ class _RemembersNothing(SimDatabase):
         return []
 
 
+def claims_not_counted(parts: Parts, deployment: Deployment) -> Parts:
+    """Leave a row as it is when its owner takes it again, so that a fence of before is taken for one of now."""
+    postgres = deployment.postgres
+    claim = type(postgres).claim
+
+    def claim_uncounted(session: Session, found: Sequence[Position], claimant: Claim) -> None:
+        claim(postgres, session, found, claimant)
+        for one in found:
+            if one.owner == claimant.owner:
+                postgres.positions[one.partition] = replace(postgres.positions[one.partition], claims=one.claims)
+
+    postgres.claim = claim_uncounted  # type: ignore[method-assign, assignment]
+    return parts
+
+
+def attempts_not_noted(parts: Parts, deployment: Deployment) -> Parts:
+    """Run a record that kills for ever, since nobody counts how often it did."""
+    deployment.postgres.note_attempt = lambda *_: 0  # type: ignore[method-assign]
+    return parts
+
+
 _STOPPED: Final = {"stopped before": 0.02, "stopped after": 0.02, "slow": 0.02}
 _GROUP: Final = ("session expired", "process stopped", "Kafka slow", "scaled up", "scaled down")
 
@@ -249,4 +273,6 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "published-too-early": Mutant(published_too_early),
     "unstable-offsets": Mutant(unstable_offsets, ("kill -9", "markers slow", "scaled up")),
     "not-from-the-journal": Mutant(not_from_the_journal),
+    "claims-not-counted": Mutant(claims_not_counted, _GROUP, _STOPPED | {"request lost": 0.01}),
+    "attempts-not-noted": Mutant(attempts_not_noted, ("scaled up",), poison=True),
 }

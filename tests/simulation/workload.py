@@ -55,7 +55,7 @@ PARENTS: Final = 4
 SIBLINGS: Final = 3
 STEPS: Final = 4
 ASTRAY: Final = 0.4
-FLOOD_RECORDS: Final = 230
+FLOOD_RECORDS: Final = 212
 SECONDS: Final = 30.0
 """How long producers are at work."""
 

@@ -227,7 +227,7 @@ class Taker:
     def _fence(self, rows: Sequence[Position]) -> None:
         """Begin to fence the owners of these rows, for all that they have; one that is under way is waited for."""
         publisher = self.producer.publisher
-        for owner in {self._to_be_fenced(row) for row in rows}:
+        for owner in dict.fromkeys(map(self._to_be_fenced, rows)):
             fence = None if owner is None else self._fences.get(owner)
             if owner is None or (fence is not None and not fence.pending.is_done):
                 continue

@@ -34,7 +34,8 @@ _KINDS: Final[Sequence[tuple[Callable[[KafkaError], bool], Kind]]] = (
 _NEXT: Final[Mapping[Kind, str]] = {
     Kind.RETRIABLE: "The brokers may answer again: a fresh producer ends what is open, and what is not published is "
     "published again",
-    Kind.ABORTABLE: "Nothing of it is visible: a fresh producer ends what is open, and it is published again",
+    Kind.ABORTABLE: "This transaction is at its end: a fresh producer ends what is open, and what is not published is "
+    "published again",
     Kind.FENCED: "Another worker took a partition of this one, or the transaction outlived transaction.timeout.ms: a "
     "fresh producer is put in place, and partitions that are still owned are taken again",
     Kind.FATAL: "This producer can't go on: a fresh one takes its place, and what is not published is published again",

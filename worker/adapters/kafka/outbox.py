@@ -78,7 +78,7 @@ class Outbox:
     def __init__(self, config: KafkaConfig, batch_bytes_max: int, **own: Any) -> None:
         self._alone = batch_bytes_max == ALONE
         self._deliveries = Deliveries()
-        self.causes = Causes()
+        self._causes = Causes()
         self._outputs: Sequence[Output] = ()
         self.client = new_client(
             Producer,
@@ -97,7 +97,7 @@ class Outbox:
                 # Not compressed unless a property says so: of all codecs kafkajs reads gzip alone, the slow one.
                 on_delivery=self._deliveries,
                 delivery_report_only_error=True,
-                error_cb=self.causes,
+                error_cb=self._causes,
                 **own,
             ),
         )
@@ -156,6 +156,11 @@ class Outbox:
     def has_failures(self) -> bool:
         """Tell whether an output is known to have failed."""
         return bool(self._deliveries.failures)
+
+    def connections(self) -> str:
+        """Say what is known of connections that failed."""
+        self.settle()
+        return f"; {self._causes.text()}" if self._causes.are_known else ""
 
     def raise_cause(self) -> None:
         """Raise what an open transaction failed with. Raises: KafkaException."""

@@ -6,7 +6,7 @@ one, and its `init_transactions` ends what was open.
 
 from collections.abc import Callable, Mapping, Sequence
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -23,6 +23,7 @@ from worker.ports import KafkaFatal, KafkaUnavailable, Membership, PublicationUn
 LEFT_BEHIND_MAX: Final = 3
 """Producers that never came back from a call; with more of them, the process had better start anew."""
 
+_RETRY_PAUSE_SECONDS: Final = 0.1
 
 OFFSETS_SECONDS_MAX: Final = 5.0
 """What sending offsets may take: milliseconds, and some seconds while the group's coordinator moves. It is the one call
@@ -169,8 +170,10 @@ class KafkaPublisher:
             except KafkaException as exception:
                 error = error_of(exception)
                 if not error.retriable() or monotonic() >= deadline:
-                    text = f"transactional id {transactional_id} can't be taken ({describe(error)}){remedy(error)}"
+                    why = f"{describe(error)}{outbox.connections()}"
+                    text = f"transactional id {transactional_id} can't be taken ({why}){remedy(error)}"
                     raise KafkaUnavailable(text) from exception
+                sleep(_RETRY_PAUSE_SECONDS)
             else:
                 return outbox
 
@@ -244,7 +247,8 @@ class PlainPublisher:
         try:
             fresh.client.list_topics(timeout=self._config.call_timeout_seconds)
         except KafkaException as exception:
-            raise KafkaUnavailable(f"no broker answers the producer ({describe(error_of(exception))})") from exception
+            why = f"{describe(error_of(exception))}{fresh.connections()}"
+            raise KafkaUnavailable(f"no broker answers the producer ({why})") from exception
         self._outbox = fresh
 
     def fence(self, transactional_id: str) -> None:

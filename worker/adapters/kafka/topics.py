@@ -73,6 +73,7 @@ class TopicAdmin:
 
     def topic_id(self, name: str) -> str:
         """Give a topic's identity; a topic made anew has another."""
+        self._hear_of_controller()
         try:
             described = self._client.describe_topics(TopicCollection([name]), request_timeout=self._timeout_seconds)
             return str(described[name].result().topic_id)
@@ -101,12 +102,17 @@ class TopicAdmin:
 
     def denied(self, names: Sequence[str]) -> Mapping[str, str]:
         """Say which of the topics that are there this worker may not write to, and what to do."""
+        self._hear_of_controller()
         asked = TopicCollection(list(names))
         answers = self._client.describe_topics(
             asked, include_authorized_operations=True, request_timeout=self._timeout_seconds
         )
         found = {name: _denial(name, future) for name, future in answers.items()}
         return {name: text for name, text in found.items() if text is not None}
+
+    def _hear_of_controller(self) -> None:
+        """Have the client know which broker to ask: it asks the controller that it last heard of, gone or not."""
+        self._listed()
 
     def _await(self, names: Sequence[str]) -> None:
         """Wait until the brokers tell of the topics: they answer before the news of a new one is everywhere."""
