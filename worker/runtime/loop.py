@@ -64,7 +64,7 @@ class LoopConfig:
     step_seconds_max: float = 30.0
     version_wait_seconds: float = 300.0
     revoke_seconds_max: float = 10.0
-    topic_seconds: float = 5.0
+    topic_seconds: float = 10.0
     positions_seconds: float = 10.0
     housekeeping_seconds: float = 3_600.0
 
