@@ -32,6 +32,7 @@ from worker.ports import KafkaUnavailable
 PARTITIONS = 4
 NOW = 1_790_000_000_000
 PATIENCE_SECONDS = 30.0
+REGISTRY = hosting(lab_machine()).registry
 OUTCOME = DeadLettered(DeadLetterReason.NO_INSTANCE, "NoInstance", "why")
 REFUSED = DeadLettered(DeadLetterReason.OUTPUT_REFUSED, "OutputRefused", "why")
 
@@ -53,7 +54,7 @@ class Bench:
 
     @property
     def router(self) -> Router:
-        return Router(self.topics, hosting(lab_machine()).registry, self.prefix, "1.2.3")
+        return Router(self.topics, REGISTRY, self.prefix, "1.2.3")
 
     def dead_letter(self, number: int, value: bytes | None = None) -> Output:
         """Make the dead letter of the input record with this number."""

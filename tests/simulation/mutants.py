@@ -273,6 +273,6 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "published-too-early": Mutant(published_too_early),
     "unstable-offsets": Mutant(unstable_offsets, ("kill -9", "markers slow", "scaled up")),
     "not-from-the-journal": Mutant(not_from_the_journal),
-    "claims-not-counted": Mutant(claims_not_counted, _GROUP, _STOPPED | {"request lost": 0.01}),
+    "claims-not-counted": Mutant(claims_not_counted, ("session expired", "scaled up"), {"slow": 0.5}, "claim"),
     "attempts-not-noted": Mutant(attempts_not_noted, ("scaled up",), poison=True),
 }

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -14,6 +15,7 @@ from tests.simulation.nemesis import FAULTS
 from tests.simulation.network import CALL_FAULTS
 from tests.simulation.runs import Result, run, silence_logs
 
+ROOT = Path(__file__).parents[2]
 SEEDS_QUICK = 40
 SEEDS_SLOW = 400
 SEEDS_FOR_A_MUTANT = 200
@@ -62,7 +64,8 @@ def test_a_seed_is_the_same_run_in_each_process() -> None:
     told = {
         subprocess.run(
             [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             check=True,
             text=True,

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from tests.simulation.servers.faults import Busy
 from tests.simulation.servers.group import Group, SimMembership
-from worker.core.records import Output, Record
+from worker.core.records import Headers, Output, Record
 from worker.ports import KafkaUnavailable, PublicationUnknown, Standing
 
 TOPIC_ID = "topic-1"
@@ -106,9 +106,9 @@ class SimKafka:
         """Give the offset that the next record gets; markers take offsets too."""
         return max(self._log_ends.get(partition, 0), self.end(partition))
 
-    def append(self, partition: int, key: bytes | None, value: bytes | None, headers: object = ()) -> Record:
+    def append(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Record:
         """Append a record of a producer outside."""
-        record = Record(partition, self.log_end(partition), self.now_ms(), key, value, headers)  # type: ignore[arg-type]
+        record = Record(partition, self.log_end(partition), self.now_ms(), key, value, headers)
         self.records[partition].append(record)
         return record
 
