@@ -40,6 +40,9 @@ from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
 from worker.settings import Settings
 
+CALLS_OF_A_PUBLICATION: Final = 3
+"""How many calls to Kafka a publication makes, each with its own time-out."""
+
 STOP_SECONDS = 20.0
 """How long a worker may take to end; orchestrators kill after 30 s, by their defaults."""
 
@@ -193,6 +196,7 @@ def parts_of(deployment: Deployment) -> Parts:
             settings.batch_records_max,
             settings.batch_bytes_max,
             step_seconds_max=settings.step_timeout_seconds,
+            publication_seconds_max=CALLS_OF_A_PUBLICATION * settings.kafka_timeout_seconds + 30.0,
             version_wait_seconds=settings.version_wait_seconds,
         ),
     )

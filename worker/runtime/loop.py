@@ -39,7 +39,7 @@ from worker.runtime.intake import Batch, Intake
 from worker.runtime.outlet import Outlet
 from worker.runtime.partitions import READ, TAKEN, Partition, Partitions, State, Turn
 from worker.runtime.pausing import Pauses
-from worker.runtime.producing import PUBLICATION_SECONDS_MAX, Producer, never_ended
+from worker.runtime.producing import Producer
 from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
@@ -64,6 +64,7 @@ class LoopConfig:
     step_seconds_max: float = 30.0
     version_wait_seconds: float = 300.0
     revoke_seconds_max: float = 10.0
+    publication_seconds_max: float = 120.0
     topic_seconds: float = 10.0
     positions_seconds: float = 10.0
     housekeeping_seconds: float = 3_600.0
@@ -108,7 +109,7 @@ class Worker:
             parts.host, parts.router, clock, self.stages, config.batch_bytes_max, config.step_seconds_max
         )
         self._intake = Intake(config.batch_records_max, config.batch_bytes_max)
-        self._producer = Producer(parts.publisher, parts.consumer, parts.background)
+        self._producer = Producer(parts.publisher, parts.consumer, parts.background, config.publication_seconds_max)
         self._taker = Taker(parts.positions, parts.consumer, self._producer, parts.background, parts.claim)
         self._care = Care(parts.positions, parts.claim.owner, config.batch_records_max)
         self._pauses = Pauses(
@@ -408,18 +409,16 @@ class Worker:
             return
         self.stages.counts["outputs"] += len(outputs)
 
-    def _settle(self, wait_seconds: float = PUBLICATION_SECONDS_MAX) -> bool:
+    def _settle(self, wait_seconds: float | None = None) -> bool:
         """Learn how the publication under way ended; tell whether none is under way now, and all is known.
 
-        Raises: KafkaFatal, if it does not end in PUBLICATION_SECONDS_MAX.
+        Without a bound it is given all its time. Raises: KafkaFatal, if it does not end then.
         """
         try:
             with self.stages.stage("kafka"):
-                published = self._producer.settle(wait_seconds)
-        except TimeoutError as error:
-            if wait_seconds < PUBLICATION_SECONDS_MAX:
-                return False
-            raise never_ended(wait_seconds) from error
+                published = self._producer.finish() if wait_seconds is None else self._producer.settle(wait_seconds)
+        except TimeoutError:
+            return False
         except PublicationUnknown as error:
             self._publication_failed(error)
             return False

@@ -54,10 +54,6 @@ PRODUCER_TRANSITIONS: Final[Mapping[tuple[ProducerState, ProducerTurn], Producer
 }
 
 
-PUBLICATION_SECONDS_MAX: Final = 120.0
-"""Longer than all time-outs of a publication together: what is still under way then never ends."""
-
-
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
     """A transaction that is being ended, and the offsets that it takes along."""
@@ -68,11 +64,15 @@ class _UnderWay:
 
 @dataclass(slots=True)
 class Producer:
-    """Publish batches in their order, one at a time."""
+    """Publish batches in their order, one at a time.
+
+    `seconds_max` is longer than all time-outs of a publication together: what is still under way then never ends.
+    """
 
     publisher: Publisher
     consumer: Consumer
     background: Background
+    seconds_max: float
     state: ProducerState = ProducerState.ABSENT
     _under_way: _UnderWay | None = field(default=None, init=False)
 
@@ -134,10 +134,18 @@ class Producer:
     def publish(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
         """Publish and wait. Raises: PublicationUnknown, KafkaFatal if it does not end."""
         self.begin(outputs, next_offsets)
+        self.finish()
+
+    def finish(self) -> Mapping[int, int]:
+        """Settle what is under way. Raises: PublicationUnknown, KafkaFatal if it does not end."""
         try:
-            self.settle(PUBLICATION_SECONDS_MAX)
+            return self.settle(self.seconds_max)
         except TimeoutError as error:
-            raise never_ended(PUBLICATION_SECONDS_MAX) from error
+            # Its thread can't be ended, and no fresh producer may stand beside the old one.
+            raise KafkaFatal(
+                f"a publication did not end in {self.seconds_max:g} s, past its own time-outs; this process ends, and "
+                "whoever takes its partitions goes on as after a crash"
+            ) from error
 
     def replace(self, batch_bytes_max: int) -> None:
         """Put a fresh producer in place. Raises: KafkaUnavailable."""
@@ -151,11 +159,3 @@ class Producer:
 
     def _turn(self, turn: ProducerTurn) -> None:
         self.state = following(PRODUCER_TRANSITIONS, self.state, turn, "the producer")
-
-
-def never_ended(seconds: float) -> KafkaFatal:
-    """Say why the process has to end: its thread can't be ended, and no fresh producer may stand beside the old one."""
-    return KafkaFatal(
-        f"a publication did not end in {seconds:g} s, past its own time-outs; this process ends, and whoever takes its "
-        "partitions goes on as after a crash"
-    )

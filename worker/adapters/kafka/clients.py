@@ -92,9 +92,16 @@ def new_client(make: Callable[[dict[str, Any]], Client], properties: dict[str, A
         ) from exception
 
 
-def error_of(exception: KafkaException) -> KafkaError:
-    """Give the error that librdkafka raised."""
-    error: KafkaError = exception.args[0]
+def error_of(exception: KafkaException | SystemError) -> KafkaError:
+    """Give the error that librdkafka raised.
+
+    It raises what is fatal within a call, makes the callbacks all the same that are due then, and Python calls it a
+    fault of the system that those return in spite of it.
+    """
+    cause = exception if isinstance(exception, KafkaException) else exception.__cause__
+    if not isinstance(cause, KafkaException):
+        raise exception
+    error: KafkaError = cause.args[0]
     return error
 
 

@@ -139,7 +139,7 @@ class Outbox:
 
     def settle(self) -> None:
         """Have all failures told that are known by now."""
-        with suppress(KafkaException):  # A producer that can't go on says so at every call.
+        with suppress(KafkaException, SystemError):  # A producer that can't go on says so at every call.
             self.client.poll(0)
 
     @property

@@ -108,7 +108,7 @@ class KafkaPublisher:
             raise PublicationUnknown(f"{name} failed: the producer has not been put in place yet")
         try:
             call(outbox)
-        except KafkaException as exception:
+        except (KafkaException, SystemError) as exception:
             raise self._unknown(name, exception, outbox) from exception
         except BufferError as exception:
             raise PublicationUnknown(f"{name} failed: the producer's queue stayed full") from exception
@@ -116,7 +116,7 @@ class KafkaPublisher:
             self._leave_behind(exception)
             raise PublicationUnknown(f"{exception}. Another producer ends what is open") from exception
 
-    def _unknown(self, name: str, exception: KafkaException, outbox: Outbox) -> PublicationUnknown:
+    def _unknown(self, name: str, exception: KafkaException | SystemError, outbox: Outbox) -> PublicationUnknown:
         outbox.settle()
         self._sends_alone = self._sends_alone or outbox.is_undecided
         error = _cause(error_of(exception), outbox)

@@ -271,7 +271,7 @@ class _Producer:
                 self._client.commit_transaction(CALL_TIMEOUT_SECONDS)
                 return
         except _CLIENT_FAILS as exception:
-            deliveries.errors.append((None, _error_in(exception)))
+            deliveries.errors.append((None, error_of(exception)))
         except BaseException:
             # An interrupt too: what is left open holds up whoever reads the topics.
             self._abort()
@@ -305,20 +305,8 @@ class _Producer:
             self._client.abort_transaction(_ABORT_TIMEOUT_SECONDS)
         except _CLIENT_FAILS as exception:
             self._client.purge()
-            return _error_in(exception)
+            return error_of(exception)
         return None
-
-
-def _error_in(exception: KafkaException | SystemError) -> KafkaError:
-    """Give what the client said.
-
-    It raises what is fatal within a call, makes the callbacks all the same that are due then, and Python calls it a
-    fault of the system that those return in spite of it.
-    """
-    cause = exception if isinstance(exception, KafkaException) else exception.__cause__
-    if not isinstance(cause, KafkaException):
-        raise exception
-    return error_of(cause)
 
 
 @dataclass(slots=True)
