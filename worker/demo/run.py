@@ -126,7 +126,7 @@ def _show_failures(watch: Watch) -> None:
     say()
     say(f"What went wrong, as it should ({watch.topics.dead_letters} and {watch.topics.domain('default')}):")
     for letter in watch.dead_letters:
-        _say_failure(f"dead letter {letter.reason}, {letter.position}", letter.message)
+        _say_failure(f"dead letter {letter.reason}, {letter.source}", letter.error_message)
     for event in watch.system_errors:
         _say_failure(f"{event.type} to {event.to}", f"{event.data['errorName']}: {event.data['errorMessage']}")
 

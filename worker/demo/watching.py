@@ -7,11 +7,12 @@ from typing import Final
 
 from worker.adapters.kafka.tailing import Received
 from worker.core.contracts import complete_type, system_error_type
+from worker.core.dead_letters import DeadLetter
 from worker.core.events import Event
 from worker.core.routing import Topics
 from worker.demo.orders import Ending, Orders
 from worker.demo.rules import ORDER_MACHINE
-from worker.terminal.lines import DeadLetter, Told
+from worker.terminal.lines import Told
 
 RECENT_LINES: Final = 8
 COMPLETION: Final = complete_type(ORDER_MACHINE.removeprefix("arvo.orc."))
@@ -72,7 +73,7 @@ class Watch:
 
     def _take_dead_letter(self, told: Told) -> None:
         letter, value = told.dead_letter, told.received.record.value
-        if letter is not None and (value == self.orders.broken or told.subject in self._wanted):
+        if isinstance(letter, DeadLetter) and (value == self.orders.broken or told.subject in self._wanted):
             self.dead_letters.append(letter)
 
     def _take_output(self, event: Event) -> None:

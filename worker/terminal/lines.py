@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from worker.adapters.kafka.tailing import Received
 from worker.core.codec import decode_record
+from worker.core.dead_letters import DeadLetter, Marker, placed, read_record
 from worker.core.errors import InvalidEventError, InvalidSubjectError
 from worker.core.events import Event, event_to_json
 from worker.core.subjects import decode_subject
@@ -46,16 +47,9 @@ class Told:
         return None if key is None else key.decode("utf-8", "replace")
 
     @cached_property
-    def dead_letter(self) -> "DeadLetter | None":
-        """Give what is said of a dead letter, if it is one."""
-        headers = {name: (value or b"").decode("utf-8", "replace") for name, value in self.received.record.headers}
-        if "dlq-reason" not in headers:
-            return None
-        return DeadLetter(
-            reason=headers["dlq-reason"],
-            position=f"{headers.get('dlq-topic')}[{headers.get('dlq-partition')}]@{headers.get('dlq-offset')}",
-            message=headers.get("dlq-error-message", ""),
-        )
+    def dead_letter(self) -> DeadLetter | Marker | None:
+        """Give what is said of a dead letter, or of its redrive, if it is one."""
+        return read_record(self.received.record)
 
     def line(self, topic_width: int = 0) -> str:
         """Write the line; characters that would steer a terminal are replaced."""
@@ -78,23 +72,18 @@ class Told:
         return told | {"value": None if record.value is None else base64.b64encode(record.value).decode()}
 
     def _what(self) -> str:
-        if self.dead_letter is not None:
-            letter = self.dead_letter
-            return f"{letter.reason}  {letter.position}  {_cut(letter.message)}"
+        match self.dead_letter:
+            case DeadLetter() as letter:
+                return f"{letter.reason}  {letter.source}  {_cut(letter.error_message)}"
+            case Marker(place=place, topic=topic):
+                return f"redriven  {placed(self.received.topic, place)}  to {topic}"
+            case None:
+                pass
         if self.event is None:
             record = self.received.record
             return f"{_UNREADABLE}  [{record.partition}]@{record.offset}"
         instance = short_subject(self.event.subject)
         return f"{self.event.type:{TYPE_WIDTH}}  {instance:{INSTANCE_WIDTH}}  {self.event.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """What a dead letter's headers say: why, where it stood (`topic[partition]@offset`), and in words."""
-
-    reason: str
-    position: str
-    message: str
 
 
 def short_subject(subject: str) -> str:
