@@ -44,7 +44,7 @@ simulate: setup ## Run the worker on simulated servers, seed by seed (SEED=1 RUN
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
 failpoints: setup servers ## Fail every call in every way, on real servers (CELLS=publisher picks some)
-	@$(BIN)/python -m tests.failpoints $(if $(CELLS),--cells $(CELLS))
+	@$(BIN)/python -m tests.failpoints $(if $(CELLS),--cells "$(CELLS)")
 
 chaos: setup servers ## Run workers while servers and workers are killed, stopped and cut off (MINUTES=5 SEED=1)
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

@@ -16,7 +16,11 @@ Verdict = Literal["lost", "doubled", "out of order", "wrong state"]
 
 VERDICTS: tuple[Verdict, ...] = ("lost", "doubled", "out of order", "wrong state")
 
-APPLIED: tuple[str, str | None] = ("advanced", None)
+Expected = tuple[str, str | None]
+"""An outcome, and its reason."""
+
+APPLIED: Expected = ("advanced", None)
+COPIED: Expected = ("duplicate", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,18 @@ class Checker:
     """Compare what was produced, what PostgreSQL has and what readers see.
 
     `sent` tells for every record that a producer sent the outcome that it must come to; all others are the worker's.
+    But a client may send a record twice though it is told of one (an idempotent producer does when leaders change and
+    its epoch with them): `sent_again` counts those that have the bytes and the timestamp of one that was sent.
     """
 
-    sent: Mapping[Place, tuple[str, str | None]]
+    sent: Mapping[Place, Expected]
     ordered: bool = True
     inputs: int = 0
     outputs: int = 0
+    sent_again: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    _expected: dict[Place, Expected] = field(default_factory=dict)
+    _first: dict[Digest, Place] = field(default_factory=dict)
     _contents: dict[Place, Digest] = field(default_factory=dict)
     _rows: set[Place] = field(default_factory=set)
     _events: set[int] = field(default_factory=set)
@@ -101,6 +110,9 @@ class Checker:
         """Take a record of the input topic."""
         self.inputs += 1
         self._contents[place] = content
+        first = self._first.setdefault(content, place)
+        if first != place and (place in self.sent) != (first in self.sent):
+            self._take_for_copies(*sorted((first, place)))
 
     def add_row(self, row: Row) -> None:
         """Take a row of the journal."""
@@ -159,7 +171,13 @@ class Checker:
 
     def is_produced(self, place: Place) -> bool:
         """Tell whether a record of the input topic came from a producer; else it is an output of a worker."""
-        return place in self.sent
+        return place in self.sent or place in self._expected
+
+    def _take_for_copies(self, earlier: Place, later: Place) -> None:
+        """Expect the earlier to be what was sent, and the later one its copy."""
+        self.sent_again += 1
+        sent = self.sent[earlier if earlier in self.sent else later]
+        self._expected |= {earlier: sent, later: COPIED if sent == APPLIED else sent}
 
     def _row_violations(self, row: Row) -> Iterator[Violation]:
         if row.place in self._rows:
@@ -171,7 +189,8 @@ class Checker:
             yield Violation("doubled", "the journal has a record that is not in the topic", row.place, row.subject)
         elif content != row.content:
             yield Violation("wrong state", "the journal has other bytes than the topic", row.place, row.subject)
-        expected, got = self.sent.get(row.place, APPLIED), (row.outcome, row.reason)
+        expected = self._expected.get(row.place) or self.sent.get(row.place, APPLIED)
+        got = (row.outcome, row.reason)
         if self.ordered and got != expected:
             yield Violation("wrong state", f"expected {expected}, got {got}", row.place, row.subject)
         if row.revision is not None and row.subject is not None:

@@ -251,6 +251,7 @@ class _Run:
         yield f"longest stall of one partition: {_told(pauses.longest(found), struck)}"
         yield f"events a second: {pauses.rate(self.flow.progress.samples):.0f}"
         yield f"outcomes: {', '.join(f'{name} {count}' for name, count in sorted(checker.outcomes.items()))}"
+        yield f"sent twice by the producer's client: {checker.sent_again}"
         yield f"run again through the core: {again} records"
         yield f"ends of workers that were asked: {dict(Counter(end for slot in self.site.slots for end in slot.ends))}"
         yield from (f"trouble of the nemesis: {error}" for error in self.nemesis.errors)

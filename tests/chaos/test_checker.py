@@ -204,6 +204,21 @@ def test_the_checker_counts_what_is_wrong(change: Change, expected: dict[Verdict
     assert {verdict: count for verdict, count in counts(world.violations()).items() if count} == expected
 
 
+@pytest.mark.parametrize("told_of", [0, 1], ids=["the earlier", "the later"])
+def test_a_record_that_the_client_sent_twice_is_an_event_and_its_copy(told_of: int) -> None:
+    places = (place_of(0, 6), place_of(0, 7))
+    world = right()
+    (content,) = (content for place, content in world.inputs if place == places[0])
+    world.inputs.append((places[1], content))
+    copy = replace(applied(subject(0), 0), place=places[1], content=content, outcome="duplicate", event=None)
+    world.rows.append(replace(copy, revision=None))
+    del world.sent[places[0]]
+    world.sent[places[told_of]] = ("advanced", None)
+    assert world.violations() == []
+    another_row(places[1], outcome="advanced", revision=5)(world)
+    assert {one.verdict for one in world.violations()} == {"wrong state"}
+
+
 def test_order_is_not_looked_at_where_partitions_were_added() -> None:
     world = right()
     swapped(0, 1)(world)

@@ -42,6 +42,10 @@ class Store(Protocol):
         """Have the worker of this name register a version of a machine, as its start does."""
         ...
 
+    def let_an_hour_pass(self) -> None:
+        """Have all that was registered be of an hour ago: what came shortly before a worker counts as coming."""
+        ...
+
     def end_sessions(self, owner: str) -> None:
         """Cut a worker's connections, as an administrator does."""
         ...
@@ -77,6 +81,9 @@ class SimulatedStore:
 
     def bring(self, owner: str, source: str, version: str) -> None:
         self.server.register(owner, [(source, version)])
+
+    def let_an_hour_pass(self) -> None:
+        pass
 
     def end_sessions(self, owner: str) -> None:
         self.server.terminate([owner], Session("onlooker"))
@@ -151,6 +158,10 @@ class RealStore:
         known = self.opened.get(owner)
         database = known[0] if known else self._connect(owner, self.url)
         database.register([Version(source, version)], owner)
+
+    def let_an_hour_pass(self) -> None:
+        earlier = "UPDATE definitions SET last_registered_at = last_registered_at - interval '1 hour' RETURNING version"
+        self._rows(earlier)
 
     def end_sessions(self, owner: str) -> None:
         self._rows("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s", owner)

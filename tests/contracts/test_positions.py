@@ -33,7 +33,7 @@ def test_a_claim_puts_in_the_new_owner_and_counts_the_death_of_the_old_one(ours:
     ours.insert_positions([position(0), position(1)])
     theirs.claim([position(0), position(1)], THEIRS)
     assert theirs.positions([0, 1]) == {
-        number: Position(number, TOPIC_ID, FIRST, FIRST, THEIRS.owner, THEIRS.transactional_id, deaths=1)
+        number: Position(number, TOPIC_ID, FIRST, FIRST, THEIRS.owner, THEIRS.transactional_id, deaths=1, claims=1)
         for number in (0, 1)
     }
 
@@ -44,13 +44,21 @@ def test_a_claim_of_what_was_released_counts_no_death(ours: Connected, theirs: C
     released = ours.positions([0])[0]
     assert released == Position(0, TOPIC_ID, FIRST, FIRST, None, None)
     theirs.claim([released], THEIRS)
-    assert theirs.positions([0])[0] == position(claim=THEIRS)
+    assert theirs.positions([0])[0] == replace(position(claim=THEIRS), claims=1)
 
 
 def test_a_claim_of_our_own_counts_no_death(ours: Connected) -> None:
     ours.insert_positions([position()])
     ours.claim([position()], OURS)
-    assert ours.positions([0])[0] == position()
+    assert ours.positions([0])[0] == replace(position(), claims=1)
+
+
+def test_a_claim_that_comes_a_second_time_is_refused(ours: Connected) -> None:
+    # A claim that hung, and arrives when the same worker has claimed again.
+    ours.insert_positions([position()])
+    ours.claim([position()], OURS)
+    with pytest.raises(PositionMoved):
+        ours.claim([position()], OURS)
 
 
 def test_deaths_add_up_until_the_position_moves(store: Store) -> None:
@@ -102,7 +110,7 @@ def test_a_claim_of_our_own_ends_a_session_that_our_lost_connection_left(store: 
     ours.claim([position()], OURS)
     with pytest.raises(DatabaseUnavailable):
         left_behind.commit()
-    assert ours.positions([0])[0] == position()
+    assert ours.positions([0])[0] == replace(position(), claims=1)
 
 
 def test_a_claim_waits_for_no_session_of_somebody_else(store: Store, ours: Connected, theirs: Connected) -> None:

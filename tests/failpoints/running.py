@@ -138,7 +138,8 @@ class Cast:
         if self.reach.asked_to_end:
             deployment.wait_until_journalled(ORDERS, PATIENCE_SECONDS)
             os.kill(worker._server.pid, signal.SIGTERM)
-        wait_until(file.exists, PATIENCE_SECONDS, f"{self.cell.name} is reached")
+        wait_until(lambda: file.exists() or not worker.running, PATIENCE_SECONDS, f"{self.cell.name} is reached")
+        assert file.exists(), f"{worker.name} ended before the call was reached"
         if self.cell.deed in (Deed.KILLED_BEFORE, Deed.KILLED_AFTER):
             wait_until(lambda: not worker.running, PATIENCE_SECONDS, "the worker is dead")
         start(deployment, 1 if worker.running else 2)

@@ -226,6 +226,7 @@ class Worker:
                 # What was not published may have been refused, by topics that are not as they were at the start.
                 self._limits = self._limits.looked_again(self._parts.look())
                 self._producer.replace(self._limits.smallest)
+                self._taker.begin_anew()
             self._go_on(self._taker.advance(due, self._outlet()))
         except PublicationUnknown as error:
             self._publication_failed(error)

@@ -186,6 +186,10 @@ class Taker:
         rows = {partition: row for partition, row in attempt.rows.items() if partition in due}
         return self._finish(rows, attempt.standings, outlet) if rows else {}
 
+    def begin_anew(self) -> None:
+        """Give up what was claimed before the producer was replaced: its claims may have been fenced with it."""
+        self._attempt = None
+
     def _begin(self, due: Sequence[Partition]) -> None:
         """Claim what can be claimed now, and have Kafka asked about it; have the others' owners fenced."""
         rows = self.positions.positions([partition.number for partition in due])
