@@ -226,11 +226,16 @@ class _Run:
         return Result(checker.inputs, checker.outputs, counts(violations), violations, lines, self.site.folder)
 
     def _positions_left(self) -> Iterator[str]:
-        """Find partitions that were not given back with everything published."""
+        """Find partitions that were left with something that is not known to be published.
+
+        One that is left to an owner is told: a worker that is ended while it takes it leaves it to the next to fence.
+        """
         with self.site.connect() as connection:
             rows = connection.execute("SELECT partition, next_offset, published_offset, owner FROM positions")
             for partition, next_offset, published_offset, owner in rows:
-                if next_offset != published_offset or owner is not None:
+                if owner is not None:
+                    self.say(f"partition {partition} was left to {owner}")
+                if next_offset != published_offset:
                     yield f"partition {partition} was left at {next_offset}, {published_offset}, {owner}"
 
     def _keep_logs(self) -> None:

@@ -191,9 +191,14 @@ class Site:
             "WORKER_GROUP_ID": PREFIX,
             "WORKER_MACHINES": "machines.order,family",
             "WORKER_BATCH_RECORDS_MAX": "200",
-            "WORKER_KAFKA__SESSION_TIMEOUT_MS": str(round(self.shape.session_timeout_seconds * 1000)),
+            **self._session(),
             **self.shape.settings,
         }
+
+    def _session(self) -> dict[str, str]:
+        if self.shape.settings.get("WORKER_GROUP_PROTOCOL") == "consumer":
+            return {}  # The brokers set it then, and librdkafka refuses it.
+        return {"WORKER_KAFKA__SESSION_TIMEOUT_MS": str(round(self.shape.session_timeout_seconds * 1000))}
 
 
 def kill(worker: WorkerProcess) -> None:

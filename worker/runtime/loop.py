@@ -216,7 +216,8 @@ class Worker:
 
     def _take_due(self) -> None:
         due = self._partitions.in_state(State.TAKING)
-        if not due or not self._may_take:
+        # A worker that is asked to end takes nothing more: it would leave it owned.
+        if not due or self._stopping or not self._may_take:
             return
         # What is published now must be known before it is asked, and the producer free for what the journal has.
         if not self._settle():
