@@ -12,6 +12,8 @@ from worker.core.errors import SetupError
 Client = TypeVar("Client")
 
 _LOGGER = logging.getLogger("worker.kafka")
+# Where nobody has configured logs, as in most commands, errors are told by what is raised alone.
+_LOGGER.addHandler(logging.NullHandler())
 
 CALL_TIMEOUT_SECONDS = 30.0
 """Bound of one call to the brokers, unless settings say otherwise; a restart of a broker is over by then."""
