@@ -12,8 +12,8 @@ from worker.core.errors import SetupError
 Client = TypeVar("Client")
 
 _LOGGER = logging.getLogger("worker.kafka")
-# Where nobody has configured logs, as in most commands, errors are told by what is raised alone.
-_LOGGER.addHandler(logging.NullHandler())
+# Each client logs each attempt to connect that failed; an outage is told once, by what is raised.
+_LOGGER.addFilter(lambda record: not record.getMessage().startswith("FAIL "))
 
 CALL_TIMEOUT_SECONDS = 30.0
 """Bound of one call to the brokers, unless settings say otherwise; a restart of a broker is over by then."""
