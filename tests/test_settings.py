@@ -189,7 +189,7 @@ class TestFaults:
         [
             ("WORKER_TOPIC_PREFIX", "a b"),
             ("WORKER_ENGINE", "xstate"),
-            ("WORKER_DELIVERY", "at_least_once"),
+            ("WORKER_DELIVERY", "at_most_once"),
             ("WORKER_BATCH_RECORDS_MAX", "0"),
             ("WORKER_EXECUTIONUNITS", "-1"),
             ("WORKER_CREATE_TOPICS", "perhaps"),
