@@ -253,14 +253,22 @@ def test_a_version_is_coming_if_another_worker_brought_it_since_this_one_started
     database: PostgresDatabase, other: PostgresDatabase
 ) -> None:
     old, new = Brought("1.0.0"), Brought("1.1.0")
-    other.register([old, new], "before")
+    other.register([new], "long before")
+    with database._session.connection() as connection:
+        connection.execute("UPDATE definitions SET last_registered_at = now() - interval '6 minutes'")
     database.register([old], "this one")
-    assert not database.is_coming("arvo.orc.test", "1.0.0")
     assert not database.is_coming("arvo.orc.test", "1.1.0")
     other.register([new], "since")
     assert database.is_coming("arvo.orc.test", "1.1.0")
     assert not database.is_coming("arvo.orc.other", "1.1.0")
-    assert not database.is_coming("arvo.orc.test", "1.0.0")
+
+
+def test_a_version_that_was_brought_shortly_before_is_coming_too(
+    database: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    other.register([Brought("1.1.0")], "shortly before")
+    database.register([Brought("1.0.0")], "this one")
+    assert database.is_coming("arvo.orc.test", "1.1.0")
 
 
 def test_what_is_coming_can_be_asked_within_a_batch(database: PostgresDatabase, other: PostgresDatabase) -> None:
