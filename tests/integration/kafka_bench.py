@@ -150,9 +150,7 @@ class Bench:
 
     def visible(self) -> list[bytes | str | None]:
         """Give the outputs that readers see, once no transaction waits for its markers."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self.cluster.is_settled([self.output]):
-            assert time.monotonic() < deadline, "waited in vain"
+        self.cluster.wait_until_settled([self.output])
         return [record.value() for record in self.cluster.read_all(self.output)]
 
     def close(self) -> None:

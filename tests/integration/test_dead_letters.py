@@ -104,10 +104,8 @@ class Bench:
         return self.read(self.topics.input)
 
     def read(self, topic: str) -> list[Message]:
-        deadline = time.monotonic() + PATIENCE_SECONDS
         # Offsets are stable a moment before their transaction's markers are everywhere.
-        while not self.cluster.is_settled([topic]) and time.monotonic() < deadline:
-            pass
+        self.cluster.wait_until_settled([topic])
         return self.cluster.read_all(topic)
 
     def values(self) -> list[bytes]:
@@ -213,6 +211,7 @@ def test_a_broker_that_dies_on_the_way_leaves_nothing_half_done(kafka_server: Ka
 
     def kill_the_broker(done: Done) -> None:
         if done.redriven:
+            bench.cluster.wait_until_settled([bench.topics.input, bench.topics.dead_letters])
             kafka_server.kill()
 
     with pytest.raises(RedriveUnknown, match="Run the same command again"):

@@ -58,6 +58,7 @@ def test_committed_records_survive_a_kill_of_kafka(kafka_server: KafkaServer) ->
     producer = transactional(cluster, topic)
     publish(producer, topic, b"before")
     producer.commit_transaction(10)
+    cluster.wait_until_settled([topic])
 
     kafka_server.kill()
     kafka_server.start()

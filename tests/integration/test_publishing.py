@@ -216,6 +216,7 @@ class TestTransactions:
         member = hasty.join_alone()
         publishing = hasty.publisher(member)
         publishing.publish([hasty.out(b"1")], {0: 1})
+        own_server.cluster.wait_until_settled([hasty.output, "__consumer_offsets"])
         publishing.real.send([hasty.out(b"2")])
         membership = member.consumer.membership()
         own_server.kill()

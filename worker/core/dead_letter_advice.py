@@ -43,8 +43,8 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "Deploy a version that takes it under the same number, then redrive; or correct the producer's type or `to`.",
     ),
     "NO_TOPIC": Advice(
-        "The machine emitted into a domain whose topic is not there.",
-        "Create the topic and restart the workers, then redrive.",
+        "The machine emitted into a domain whose topic is not there, or that no machine declares.",
+        "Create the topic, declare the domain in the machine, restart the workers, then redrive.",
     ),
     "OUTPUT_REFUSED": Advice(
         "A broker refused an event that a machine emitted, for good; the instance went on. This is that event.",

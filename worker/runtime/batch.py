@@ -121,7 +121,10 @@ class Limits:
         for output in outputs:
             limit = self.record_bytes_max.get(output.topic)
             if limit is None:
-                text = f"topic {output.topic} does not exist; create it and restart the workers"
+                text = (
+                    f"topic {output.topic} does not exist, or no machine declares its domain; "
+                    "create it, declare the domain, and restart the workers"
+                )
                 return DeadLettered(DeadLetterReason.NO_TOPIC, "NoTopic", text)
             size = output.size()
             if size > limit:
