@@ -1,9 +1,10 @@
+import json
 import math
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.strategies import JSON_VALUES, TEXTS, events
@@ -177,3 +178,31 @@ def test_what_is_storable_is_utf8_without_nul(text: str) -> None:
     except UnicodeEncodeError:
         storable = False
     assert is_storable(text) is storable
+
+
+ODD = (
+    st.sampled_from(["", "a", "a\nb", "\n", "-", "ä", "a b", "%", "%20", "\0", "\ud800", "com.example.made", "a.b.c\n"])
+    | st.sampled_from([1, 1.5, True, None, math.nan, 2**64, [], {}, {"a": "\0"}, {"a": "\\u0000"}])
+    | st.sampled_from(["1.0", "1.0\n", "text/plain", "application/json", "application/json; a=b"])
+    | st.sampled_from(["2026-02-30T00:00:00Z", "2026-01-01T00:00:00Z\n"])
+)
+
+
+@settings(max_examples=1000)
+@given(
+    changes=st.dictionaries(st.sampled_from(sorted({*document(), "domain"})), ODD, max_size=4), is_read=st.booleans()
+)
+def test_a_glance_finds_nothing_but_what_the_rules_find(changes: dict[str, Any], is_read: bool) -> None:
+    changed = document(**changes)
+    text = json.dumps(changed, ensure_ascii=False).encode("utf-8", "replace") if is_read else None
+
+    def came_of_it() -> object:
+        try:
+            return event_from_json(changed, text)
+        except InvalidEventError as error:
+            return str(error)
+
+    at_a_glance = came_of_it()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("worker.core.events._plainly_holds", lambda *_: False)
+        assert at_a_glance == came_of_it()

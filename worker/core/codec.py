@@ -6,6 +6,8 @@ Source: CloudEvents Kafka protocol binding 1.0.2, section 3.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from worker.core.errors import InvalidEventError
@@ -22,6 +24,8 @@ _STRUCTURED_HEADER: Final = (_CONTENT_TYPE, b"application/cloudevents+json; char
 _BINARY_DATA_TYPE: Final = "application/json"
 
 _ROUTING: Final = ("id", "type", "source", "subject", "to")
+_ROUTING_HEADERS: Final = tuple(_PREFIX + name for name in _ROUTING)
+_ROUTING_TEXTS: Final = attrgetter(*_ROUTING)
 _TRACE: Final = ("traceparent", "tracestate")
 
 
@@ -63,19 +67,24 @@ def decode_record(value: bytes | None, headers: Headers) -> Event:
     binding = _binding_headers(headers)
     content_type = binding.get(_CONTENT_TYPE, "")
     if _is_structured(content_type):
-        return event_from_json(_json(value))
+        return event_from_json(_json(value), value)
     attributes = {name.removeprefix(_PREFIX): text for name, text in binding.items() if name.startswith(_PREFIX)}
-    return event_from_json(_with_data(attributes, content_type, value) if attributes else _json(value))
+    if not attributes:
+        return event_from_json(_json(value), value)
+    return event_from_json(_with_data(attributes, content_type, value))
 
 
+@lru_cache(64)
 def _is_structured(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == _STRUCTURED_TYPE
 
 
 def _structured(event: Event) -> tuple[bytes, Headers]:
-    routing = (
-        (_PREFIX + name, text.encode("utf-8")) for name in _ROUTING if (text := getattr(event, name)) is not None
-    )
+    routing = [
+        (header, text.encode("utf-8"))
+        for header, text in zip(_ROUTING_HEADERS, _ROUTING_TEXTS(event), strict=True)
+        if text is not None
+    ]
     return dumps(event_to_json(event)), (_STRUCTURED_HEADER, *routing)
 
 
@@ -105,26 +114,38 @@ def _binding_headers(headers: Headers) -> dict[str, str]:
     """Pick the binding's headers, names in lower case; the others are nobody's business here."""
     binding: dict[str, str] = {}
     for name, raw in headers:
-        key = name.lower()
-        if key == _CONTENT_TYPE or key.startswith(_PREFIX):
-            attribute = _attribute_of(key)
+        key = _binding_key(name)
+        if key is not None:
             if key in binding:
-                raise InvalidEventError("The record repeats a header of CloudEvents; expected it once.", (attribute,))
-            binding[key] = _header_value(raw, attribute)
+                raise InvalidEventError(
+                    "The record repeats a header of CloudEvents; expected it once.", (_attribute_of(key),)
+                )
+            binding[key] = _header_value(raw, key)
     return binding
+
+
+@lru_cache(256)
+def _binding_key(name: str) -> str | None:
+    """Give the name of a header of the binding in lower case; none, if it is another."""
+    key = name.lower()
+    return key if key == _CONTENT_TYPE or key.startswith(_PREFIX) else None
 
 
 def _attribute_of(header: str) -> str:
     return "datacontenttype" if header == _CONTENT_TYPE else header.removeprefix(_PREFIX)
 
 
-def _header_value(raw: bytes | None, attribute: str) -> str:
+def _header_value(raw: bytes | None, key: str) -> str:
     if raw is None:
-        raise InvalidEventError("The record has a CloudEvents header that is null; expected a text.", (attribute,))
+        raise InvalidEventError(
+            "The record has a CloudEvents header that is null; expected a text.", (_attribute_of(key),)
+        )
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidEventError("The record has a CloudEvents header that is no UTF-8.", (attribute,)) from error
+        raise InvalidEventError(
+            "The record has a CloudEvents header that is no UTF-8.", (_attribute_of(key),)
+        ) from error
 
 
 def _with_data(attributes: dict[str, str], content_type: str, value: bytes | None) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from worker.core.arguments import shown
 from worker.core.errors import InvalidEventError
 from worker.core.json import dumps
-from worker.core.uris import encode_uri, is_encoded_uri
+from worker.core.uris import ONLY_KEPT, encode_uri, is_encoded_uri
 
 SPECVERSION: Final = "1.0"
 ARVO_CONTENT_TYPE: Final = "application/cloudevents+json;charset=UTF-8;profile=arvo"
@@ -66,14 +67,14 @@ def create_event(attributes: Mapping[str, Any], extensions: Mapping[str, Any] | 
     given.setdefault("to", given.get("type"))
     for name in _ENCODED:
         given[name] = _encoded(given.get(name))
-    return _checked_event(given, {} if extensions is None else extensions)
+    return _checked_event(given, {} if extensions is None else extensions, None)
 
 
-def event_from_json(document: object) -> Event:
+def event_from_json(document: object, text: bytes | None = None) -> Event:
     """Read an event as it travels, without encoding anything.
 
     What names no attribute is an extension; a missing attribute counts as null, a missing `datacontenttype` as
-    `application/json`.
+    `application/json`. `text` is what the document was read from, if it was: it spares a look at the data.
 
     Raises: InvalidEventError. Source: CloudEvents JSON format 1.0, sections 2 and 3.
     """
@@ -82,8 +83,10 @@ def event_from_json(document: object) -> Event:
     attributes = document
     if document.get("datacontenttype") is None:
         attributes = {**document, "datacontenttype": "application/json"}
-    extensions = {name: value for name, value in document.items() if name not in _RESERVED}
-    return _checked_event(attributes, extensions)
+    extensions: dict[str, Any] = {}
+    if not document.keys() <= _RESERVED:
+        extensions = {name: value for name, value in document.items() if name not in _RESERVED}
+    return _checked_event(attributes, extensions, text)
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -193,10 +196,14 @@ def _is_data(value: object) -> bool:
         raw = dumps(value)
     except ValueError:
         return False
-    if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
-        return False
-    # The number of brackets bounds the depth, so nearly all data is done here.
-    return raw.count(b"{") + raw.count(b"[") <= DATA_DEPTH_MAX or _depth(value) <= DATA_DEPTH_MAX
+    if _is_plain_json(raw):
+        return True
+    return not _ESCAPED_NUL.search(raw) and _depth(value) <= DATA_DEPTH_MAX
+
+
+def _is_plain_json(text: bytes) -> bool:
+    """Tell whether JSON is no deeper than data may be, by its number of brackets, and has no U+0000."""
+    return text.count(b"{") + text.count(b"[") <= DATA_DEPTH_MAX and b"\\u0000" not in text
 
 
 def _depth(value: object) -> int:
@@ -266,9 +273,10 @@ def _encoded(value: object) -> object:
         return value
 
 
-def _checked_event(attributes: Mapping[str, Any], extensions: object) -> Event:
-    for group in _GROUPS:
-        _check(group, attributes)
+def _checked_event(attributes: Mapping[str, Any], extensions: object, text: bytes | None) -> Event:
+    if not _plainly_holds(attributes, text):
+        for group in _GROUPS:
+            _check(group, attributes)
     checked = _checked_extensions(extensions)
     if attributes.get("to") is None and attributes["datacontenttype"] == ARVO_CONTENT_TYPE:
         _refuse([("to", f"{_URI_EXPECTED}, since the content type is Arvo's")])
@@ -292,6 +300,47 @@ def _checked_event(attributes: Mapping[str, Any], extensions: object) -> Event:
         domain=get("domain"),
         extensions=checked,
     )
+
+
+# All rules of texts in one look, where the texts are printable ASCII: nearly every event is done with it. None of the
+# patterns takes the line feed that stands between the texts.
+_PLAIN_TEXT: Final = "[ -~]+"
+_PLAIN_URI: Final = ONLY_KEPT.pattern.removesuffix("*") + "+"
+_PLAIN_REQUIRED: Final = {
+    "id": _PLAIN_TEXT,
+    "source": _PLAIN_URI,
+    "specversion": re.escape(SPECVERSION),
+    "type": _TYPE.pattern,
+    "subject": _PLAIN_URI,
+    "datacontenttype": f"(?:{re.escape(ARVO_CONTENT_TYPE)}|application/json)",
+    "time": _TIME.pattern,
+}
+_PLAIN_OPTIONAL: Final = {
+    rule.attribute: _PLAIN_URI if rule.holds is _is_uri else _PLAIN_TEXT
+    for group in _GROUPS
+    for rule in group
+    if rule.optional and rule.holds in (_is_uri, _is_text)
+}
+_PLAIN: Final = re.compile("\n".join((*_PLAIN_REQUIRED.values(), *_PLAIN_OPTIONAL.values())))
+_REQUIRED_OF: Final = itemgetter(*_PLAIN_REQUIRED)
+_ABSENT: Final = "-"
+"""Stands for an optional text that is null: one that every pattern takes."""
+
+
+def _plainly_holds(attributes: Mapping[str, Any], text: bytes | None) -> bool:
+    """Tell whether every rule holds at a glance; if not, the rules themselves decide."""
+    get = attributes.get
+    optional = [_ABSENT if (value := get(name)) is None else value for name in _PLAIN_OPTIONAL]
+    try:
+        texts = "\n".join((*_REQUIRED_OF(attributes), *optional))
+    except (KeyError, TypeError):
+        return False
+    if _PLAIN.fullmatch(texts) is None:
+        return False
+    units, data = get("executionunits"), get("data")
+    if not (units is None or _is_number(units)):
+        return False
+    return isinstance(data, dict) if text is not None and _is_plain_json(text) else _is_data(data)
 
 
 def _check(group: tuple[_Rule, ...], attributes: Mapping[str, Any]) -> None:

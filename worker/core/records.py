@@ -35,5 +35,7 @@ class Output:
 
     def size(self) -> int:
         """Bound what the record takes in a broker's log, uncompressed, in bytes."""
-        parts = len(self.key or b"") + len(self.value or b"")
-        return RECORD_OVERHEAD_BYTES + parts + sum(len(name) + len(value or b"") + 8 for name, value in self.headers)
+        size = RECORD_OVERHEAD_BYTES + len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"") + 8
+        return size

@@ -59,14 +59,16 @@ class Schema:
 
     def validate(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Give the validated data as JSON values; integers stay integers. Raises: InvalidDataError."""
-        plain = self._checked(data, self._plain)
+        raw = self._written(data)
+        plain = self._checked(raw, data, self._plain)
         if not isinstance(plain, dict):
             raise InvalidDataError(f"The data for {self.name} is no object.", [()])
-        return _with_integers(plain, data)
+        # The same text has the same integers in it.
+        return plain if dumps(plain) == raw else _with_integers(plain, data)
 
     def parse(self, data: Mapping[str, Any]) -> Any:
         """Give the validated data as what is declared: an instance of the model. Raises: InvalidDataError."""
-        return self._checked(data, lambda value: value)
+        return self._checked(self._written(data), data, lambda value: value)
 
     def is_valid(self, data: Mapping[str, Any]) -> bool:
         """Tell whether the data fits."""
@@ -87,11 +89,13 @@ class Schema:
     def _plain(self, value: Any) -> Any:
         return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
 
-    def _checked(self, data: Mapping[str, Any], shaped: Callable[[Any], Any]) -> Any:
+    def _written(self, data: Mapping[str, Any]) -> bytes:
         try:
-            raw = dumps(data)
+            return dumps(data)
         except ValueError as error:
             raise InvalidDataError(f"The data for {self.name} is no JSON: {error}", [()]) from error
+
+    def _checked(self, raw: bytes, data: Mapping[str, Any], shaped: Callable[[Any], Any]) -> Any:
         # JSON mode reads dates, UUIDs and the like from their texts; strict still means that "5" is no number.
         try:
             return shaped(self._adapter.validate_json(raw, strict=True))

@@ -1,15 +1,18 @@
 """Times: milliseconds since the epoch, as an event's `time` and as chart code sees them."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(256)
 def to_datetime(milliseconds: int) -> datetime:
     """Give the aware UTC datetime of milliseconds since the epoch."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
+@lru_cache(256)
 def to_event_time(milliseconds: int) -> str:
     """Write milliseconds since the epoch as `YYYY-MM-DDTHH:mm:ss.SSS+00:00`."""
     return to_datetime(milliseconds).isoformat(timespec="milliseconds")

@@ -5,7 +5,8 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 _KEPT: Final = ";/?:@&=+$,#-_.!~*'()"
-_ONLY_KEPT: Final = re.compile(r"[A-Za-z0-9;/?:@&=+$,#\-_.!~*'()]*")
+ONLY_KEPT: Final = re.compile(r"[A-Za-z0-9;/?:@&=+$,#\-_.!~*'()]*")
+"""Matches a text in which nothing has to be escaped."""
 
 
 def encode_uri(text: str) -> str:
@@ -13,12 +14,12 @@ def encode_uri(text: str) -> str:
 
     Source: ECMA-262, encodeURI.
     """
-    return text if _ONLY_KEPT.fullmatch(text) else quote(text, safe=_KEPT)
+    return text if ONLY_KEPT.fullmatch(text) else quote(text, safe=_KEPT)
 
 
 def is_encoded_uri(text: str) -> bool:
     """Tell whether decoding and encoding again gives the same text, as the reference checks a URI."""
-    if _ONLY_KEPT.fullmatch(text):
+    if ONLY_KEPT.fullmatch(text):
         return True
     try:
         return quote(unquote_to_bytes(text).decode("utf-8"), safe=_KEPT) == text
