@@ -198,7 +198,7 @@ def test_a_glance_finds_nothing_but_what_the_rules_find(changes: dict[str, Any],
 
     def came_of_it() -> object:
         try:
-            return event_from_json(changed, text)
+            return event_from_json(changed, text) if is_read else create_event(changed)
         except InvalidEventError as error:
             return str(error)
 

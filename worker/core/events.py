@@ -65,9 +65,11 @@ def create_event(attributes: Mapping[str, Any], extensions: Mapping[str, Any] | 
         if given.get(name) == "":
             del given[name]
     given.setdefault("to", given.get("type"))
-    for name in _ENCODED:
-        given[name] = _encoded(given.get(name))
-    return _checked_event(given, {} if extensions is None else extensions, None)
+    if not _plainly_holds(given, None):
+        for name in _ENCODED:
+            given[name] = _encoded(given.get(name))
+        _hold_to_rules(given)
+    return _event_of(given, {} if extensions is None else extensions)
 
 
 def event_from_json(document: object, text: bytes | None = None) -> Event:
@@ -86,7 +88,9 @@ def event_from_json(document: object, text: bytes | None = None) -> Event:
     extensions: dict[str, Any] = {}
     if not document.keys() <= _RESERVED:
         extensions = {name: value for name, value in document.items() if name not in _RESERVED}
-    return _checked_event(attributes, extensions, text)
+    if not _plainly_holds(attributes, text):
+        _hold_to_rules(attributes)
+    return _event_of(attributes, extensions)
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -273,10 +277,12 @@ def _encoded(value: object) -> object:
         return value
 
 
-def _checked_event(attributes: Mapping[str, Any], extensions: object, text: bytes | None) -> Event:
-    if not _plainly_holds(attributes, text):
-        for group in _GROUPS:
-            _check(group, attributes)
+def _hold_to_rules(attributes: Mapping[str, Any]) -> None:
+    for group in _GROUPS:
+        _check(group, attributes)
+
+
+def _event_of(attributes: Mapping[str, Any], extensions: object) -> Event:
     checked = _checked_extensions(extensions)
     if attributes.get("to") is None and attributes["datacontenttype"] == ARVO_CONTENT_TYPE:
         _refuse([("to", f"{_URI_EXPECTED}, since the content type is Arvo's")])
@@ -328,7 +334,7 @@ _ABSENT: Final = "-"
 
 
 def _plainly_holds(attributes: Mapping[str, Any], text: bytes | None) -> bool:
-    """Tell whether every rule holds at a glance; if not, the rules themselves decide."""
+    """Tell whether every rule holds at a glance, and nothing is to be encoded; if not, the rules themselves decide."""
     get = attributes.get
     optional = [_ABSENT if (value := get(name)) is None else value for name in _PLAIN_OPTIONAL]
     try:
