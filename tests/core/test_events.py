@@ -180,7 +180,7 @@ def test_what_is_storable_is_utf8_without_nul(text: str) -> None:
     assert is_storable(text) is storable
 
 
-ODD = (
+ODD: st.SearchStrategy[object] = (
     st.sampled_from(["", "a", "a\nb", "\n", "-", "ä", "a b", "%", "%20", "\0", "\ud800", "com.example.made", "a.b.c\n"])
     | st.sampled_from([1, 1.5, True, None, math.nan, 2**64, [], {}, {"a": "\0"}, {"a": "\\u0000"}])
     | st.sampled_from(["1.0", "1.0\n", "text/plain", "application/json", "application/json; a=b"])
