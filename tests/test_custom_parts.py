@@ -90,7 +90,7 @@ def test_a_registry_of_ones_own_finds_the_machines(deployed: Deploy) -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"engine": "fast"}, "WORKER_ENGINE: expected sismic, or a factory as package.module:factory"),
+        ({"engine": "fast"}, "WORKER_ENGINE: expected compiled, or sismic, or a factory as package.module:factory"),
         ({"registry": "fast"}, "WORKER_REGISTRY: expected a factory as package.module:factory"),
         ({"engine": "nowhere.at_all:engine"}, "The package 'nowhere.at_all' of WORKER_ENGINE is not found"),
         ({"engine": "PARTS:missing"}, "has no 'missing'; expected package.module:factory"),

@@ -40,7 +40,7 @@ def test_the_defaults(directory: Path) -> None:
         "orchestrator",
         ("machines",),
     )
-    assert (settings.engine, settings.delivery, settings.create_topics) == ("sismic", "exactly_once", False)
+    assert (settings.engine, settings.delivery, settings.create_topics) == ("compiled", "exactly_once", False)
     assert settings.executionunits is None
     assert settings.database_url.get_secret_value() == URL
     assert set(loaded.origins) == set(Settings.model_fields)

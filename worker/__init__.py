@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         create_simple_contract as create_simple_contract,
     )
     from worker.core.engine.api import Engine as Engine, Program as Program
+    from worker.core.engine.compiled.program import CompiledEngine as CompiledEngine
     from worker.core.engine.sismic_engine import SismicEngine as SismicEngine
     from worker.core.errors import (
         ArvoTransactionError as ArvoTransactionError,
@@ -88,6 +89,7 @@ _NAMES: Final = {
         "create_simple_contract",
     ),
     "worker.core.engine.api": ("Engine", "Program"),
+    "worker.core.engine.compiled.program": ("CompiledEngine",),
     "worker.core.engine.sismic_engine": ("SismicEngine",),
     "worker.core.errors": (
         "ArvoTransactionError",

@@ -28,6 +28,7 @@ from worker.adapters.process.clock import SystemClock
 from worker.adapters.process.threads import Threads
 from worker.core.codec import ContentMode
 from worker.core.engine.api import Engine
+from worker.core.engine.compiled.program import CompiledEngine, fallback_reason
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.errors import SetupError
 from worker.core.machines import Machine
@@ -46,7 +47,7 @@ CALLS_OF_A_PUBLICATION: Final = 3
 STOP_SECONDS = 20.0
 """How long a worker may take to end; orchestrators kill after 30 s, by their defaults."""
 
-_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"sismic": SismicEngine}
+_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"compiled": CompiledEngine, "sismic": SismicEngine}
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOG = structlog.get_logger("worker")
 WORKER_VERSION = version("orchestrator-worker")
@@ -90,7 +91,17 @@ def deploy(settings: Settings, directory: Path | None = None) -> Deployment:
     folder = directory or Path.cwd()
     engine = _engine(settings.engine, folder)
     machines = load_machines(settings.machines, folder)
+    if isinstance(engine, CompiledEngine):
+        _tell_fallbacks(machines)
     return Deployment(settings, _registry(settings.registry, machines, engine, folder), Topics(settings.topic_prefix))
+
+
+def _tell_fallbacks(machines: Sequence[Machine]) -> None:
+    """Name the machines that sismic's interpreter runs although the engine is the compiled one."""
+    reasons = {f"{one.source} {one.version}": fallback_reason(one.chart) for one in machines}
+    told = {machine: reason for machine, reason in reasons.items() if reason is not None}
+    if told:
+        _LOG.info("runs_on_sismic", machines=told)
 
 
 def _engine(named: str, folder: Path) -> Engine:

@@ -25,7 +25,7 @@ KAFKA_PROPERTY_PREFIX: Final = "WORKER_KAFKA__"
 DAYS_MAX: Final = 36_500
 """A hundred years: what is meant as “for ever” stays within what dates can say."""
 
-ENGINES: Final = ("sismic",)
+ENGINES: Final = ("compiled", "sismic")
 """The engines that are built in."""
 
 _FACTORY: Final = re.compile(r"\w+(\.\w+)*:\w+")
@@ -78,7 +78,7 @@ class Settings(BaseModel):
     machines: tuple[str, ...] = Field(
         ("machines",), min_length=1, description="packages with machines, separated by commas"
     )
-    engine: str = Field("sismic", description="execution engine: sismic, or package.module:factory")
+    engine: str = Field("compiled", description="execution engine: compiled, sismic, or package.module:factory")
     registry: str | None = Field(None, description="registry of one's own: package.module:factory")
     delivery: Literal["exactly_once", "at_least_once"] = Field(
         "exactly_once", description="delivery mode; at_least_once: no Kafka transactions, outputs may appear twice"

@@ -7,15 +7,24 @@ from typing import Any, Final
 import orjson
 
 from worker.core.engine.api import Snapshot
+from worker.core.engine.stored_context import StoredContext
 
 _LARGE_FLOAT: Final = re.compile(rb"[0-9]e\+[0-9]")
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     """Write a snapshot as one JSON object that JSONB keeps exactly; parts that are empty are left out."""
+    kept = snapshot.context
+    text = orjson.dumps(_document(snapshot, kept.fragment if isinstance(kept, StoredContext) else dict(kept)))
+    if b"e+" in text and _LARGE_FLOAT.search(text):
+        return orjson.dumps(_spelled_out(_document(snapshot, dict(kept))))
+    return text
+
+
+def _document(snapshot: Snapshot, context: Any) -> dict[str, Any]:
     document: dict[str, Any] = {
         "configuration": list(snapshot.configuration),
-        "context": dict(snapshot.context),
+        "context": context,
         "init": dict(snapshot.init),
     }
     if snapshot.history:
@@ -24,8 +33,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         document["remembered"] = {key: dict(context) for key, context in snapshot.remembered.items()}
     if snapshot.output is not None:
         document["output"] = dict(snapshot.output)
-    text = orjson.dumps(document)
-    return orjson.dumps(_spelled_out(document)) if b"e+" in text and _LARGE_FLOAT.search(text) else text
+    return document
 
 
 def decode_snapshot(stored: bytes | str | Mapping[str, Any]) -> Snapshot:

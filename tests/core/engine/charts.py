@@ -7,9 +7,11 @@ from textwrap import dedent, indent
 from typing import Any
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
-from worker.core.engine.api import Snapshot, StepInput, StepResult
+from worker.core.engine.api import Program, Snapshot, StepInput, StepResult
 from worker.core.engine.chart import Chart
+from worker.core.engine.compiled.program import CompiledEngine
 from worker.core.engine.sismic_engine import SismicEngine
+from worker.core.errors import ExecutionFailure
 from worker.core.events import Event
 from worker.core.snapshots import decode_snapshot, encode_snapshot
 
@@ -48,12 +50,13 @@ def step_input(
 
 
 class Run:
-    """One instance, stored and read back between its events."""
+    """One instance on every engine, stored and read back between its events."""
 
     def __init__(self, of: Chart, init: Mapping[str, Any] | None = None, *, bounds: Bounds = DEFAULT_BOUNDS) -> None:
-        self.program = SismicEngine().compile(of)
+        self.program = CompiledEngine().compile(of)
+        self._sismic = SismicEngine().compile(of)
         self.bounds = bounds
-        self.result = self.program.start(step_input(INIT_TYPE, init, bounds=bounds))
+        self.result = self._same(lambda program: program.start(step_input(INIT_TYPE, init, bounds=bounds)))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -69,5 +72,21 @@ class Run:
 
     def send(self, type_: str, /, **data: Any) -> StepResult:
         stored = decode_snapshot(encode_snapshot(self.snapshot))
-        self.result = self.program.resume(stored, step_input(type_, data, bounds=self.bounds))
+        self.result = self._same(lambda program: program.resume(stored, step_input(type_, data, bounds=self.bounds)))
         return self.result
+
+    def _same(self, run: Callable[[Program], StepResult]) -> StepResult:
+        """Run a step on every engine; they differ in nothing."""
+        expected = _result_or_failure(lambda: run(self._sismic))
+        if isinstance(expected, tuple):
+            assert _result_or_failure(lambda: run(self.program)) == expected
+        result = run(self.program)
+        assert repr(result) == repr(expected)
+        return result
+
+
+def _result_or_failure(run: Callable[[], StepResult]) -> StepResult | tuple[str, str]:
+    try:
+        return run()
+    except ExecutionFailure as failure:
+        return failure.name, failure.message

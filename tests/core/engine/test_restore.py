@@ -17,9 +17,10 @@ from tests.core.engine.charts import INIT_TYPE, step_input
 from worker.core.bounds import Bounds
 from worker.core.engine.api import Microstep, Snapshot, StepInput, StepResult
 from worker.core.engine.chart import Chart
+from worker.core.engine.failures import guarded
 from worker.core.engine.scope import Received, ReceivedView, Scope
 from worker.core.engine.session import ScopeEvaluator
-from worker.core.engine.sismic_engine import SismicEngine, _run
+from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.engine.values import fresh
 from worker.core.errors import ExecutionFailure
 from worker.core.snapshots import decode_snapshot, encode_snapshot
@@ -181,7 +182,7 @@ class Failure:
 
 def outcome(run: Callable[[], StepResult]) -> StepResult | Failure:
     try:
-        return _run(run)
+        return guarded(run)
     except ExecutionFailure as failure:
         return Failure(failure.name, failure.message)
 

@@ -5,6 +5,7 @@ of code. So whatever the code defines sees the context, and what it stores can b
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
@@ -29,11 +30,14 @@ _BUILTINS: Final = dict(BUILTINS)
 class ReceivedView:
     """An external event as chart code sees it: its attributes, and the data as the contract validated it."""
 
-    __slots__ = ("_event", "data")
+    __slots__ = ("_event", "_given", "data")
+
+    data: dict[str, Any]
+    """A copy of chart code's own, made when it is first asked for."""
 
     def __init__(self, event: Event, data: Mapping[str, Any]) -> None:
         self._event = event
-        self.data = fresh(data)
+        self._given = data
 
     @property
     def name(self) -> str:
@@ -41,6 +45,9 @@ class ReceivedView:
         return self._event.type
 
     def __getattr__(self, name: str) -> Any:
+        if name == "data":
+            self.data = fresh(self._given)
+            return self.data
         if name.startswith("_"):
             raise AttributeError(name)
         if name == "extensions":
@@ -311,7 +318,7 @@ class Scope:
             Emission(
                 type=type,
                 data=self._stored("emit: the data", data),
-                domains=_domains(domains),
+                domains=domain_names(domains),
                 executionunits=_units(executionunits),
                 extensions={} if extensions is None else self._stored("emit: extensions", extensions),
                 **texts,
@@ -319,10 +326,12 @@ class Scope:
         )
 
     def _stored(self, what: str, data: object) -> dict[str, Any]:
-        if not isinstance(data, Mapping):
-            raise TypeError(f"{what} must be an object, not a {_kind(data)}")
+        if not isinstance(data, dict):
+            if not isinstance(data, Mapping):
+                raise TypeError(f"{what} must be an object, not a {_kind(data)}")
+            data = dict(data)
         try:
-            kept, size = stored(dict(data))
+            kept, size = stored(data)
         except ValueError as error:
             raise ValueError(f"{what} can't be written as JSON: {error}") from None
         self._emitted_bytes += size
@@ -341,14 +350,19 @@ def _beyond(name: str, what: str, limit: int, advice: str) -> ExecutionFailure:
     return ExecutionFailure(f"{name}BoundExceeded", f"The step went beyond its bound of {limit} {what}; {advice}")
 
 
-def _domains(domains: Any) -> tuple[str, ...] | None:
+def domain_names(domains: Any) -> tuple[str, ...] | None:
     """Read the domains of one emission; none of them is the same as not given."""
     if domains is None:
         return None
-    names = [domains] if isinstance(domains, str) else list(domains)
+    names = (domains,) if isinstance(domains, str) else tuple(domains)
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"emit: a domain must be a text, not a {_kind(name)}")
+    return _unique(names)
+
+
+@lru_cache(maxsize=1_000)
+def _unique(names: tuple[str, ...]) -> tuple[str, ...] | None:
     return unique_domains(names) or None
 
 

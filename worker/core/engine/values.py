@@ -18,6 +18,9 @@ _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**64 - 1
 _DEPTH_MAX: Final = 200
 
+EXACT: Final = frozenset({bool, int, str, type(None)})
+"""Types whose values come back from their texts as they were."""
+
 _ROOM: Final = 2
 """How much deeper a snapshot puts a value. Orjson bounds the depth, so a value that it takes here it takes there."""
 
@@ -34,29 +37,64 @@ def fresh(value: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
+def fresh_value(value: Any) -> Any:
+    """Copy one JSON value, keys sorted."""
+    if type(value) is list and EXACT.issuperset(map(type, value)):
+        return value.copy()
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def exact_text(value: Mapping[str, Any]) -> bytes | None:
+    """Write what `stored` would, if no closer look is needed: `keeps_exactly` must hold of what `value` holds."""
+    try:
+        text = orjson.dumps([[value]], option=_OPTIONS)[_ROOM:-_ROOM]
+    except TypeError:
+        return None
+    return None if _is_altered_by_jsonb(text) else text
+
+
+def keeps_exactly(value: object) -> bool:
+    """Tell whether a value that has a text comes back equal from it."""
+    kind = type(value)
+    if kind in EXACT:
+        return True
+    if kind is float:
+        return isfinite(cast("float", value))
+    if kind is list and EXACT.issuperset(map(type, cast("list[Any]", value))):
+        return True
+    try:
+        return bool(orjson.loads(orjson.dumps(value, option=_OPTIONS)) == value)
+    except TypeError:
+        return False
+
+
 def stored(value: object) -> tuple[Any, int]:
     """Give what the stored form of a value gives back, and how many bytes it takes.
 
     Tuples become lists and enum members their values.
     Raises: ValueError, for what JSON or JSONB can't keep; the text holds no data.
     """
-    kept = _kept_as_is(value)
+    kept = kept_as_is(value)
     if kept is not None:
         return kept
     plain = _plain(value, 0)
     return plain, len(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
 
 
-def _kept_as_is(value: object) -> tuple[Any, int] | None:
-    """Take the fast way: what comes back equal from its text needs no closer look."""
+def kept_as_is(value: object) -> tuple[Any, int] | None:
+    """Do as `stored` does, the fast way: what comes back equal from its text needs no closer look."""
     try:
         text = orjson.dumps([[value]], option=_OPTIONS)[_ROOM:-_ROOM]
     except TypeError:
         return None
-    if (b"-0.0" in text or b"\\u0000" in text) and _ALTERED_BY_JSONB.search(text):
+    if _is_altered_by_jsonb(text):
         return None
     decoded = orjson.loads(text)
     return (decoded, len(text)) if decoded == value else None
+
+
+def _is_altered_by_jsonb(text: bytes) -> bool:
+    return (b"-0.0" in text or b"\\u0000" in text) and _ALTERED_BY_JSONB.search(text) is not None
 
 
 def _plain(value: object, depth: int) -> Any:

@@ -1,0 +1,10 @@
+"""The compiled engine: a chart's structure as tables, its code as functions, made once and looked up at every step.
+
+| module | owns |
+|---|---|
+| `tables` | the structure: who is entered, left and settled in which order; what is enabled where |
+| `kernel` | one macrostep over the tables; it knows no code |
+| `pieces`, `scope` | a chart's code, and the namespace it runs in |
+| `program` | `CompiledEngine`: programs for the step, from snapshot to snapshot |
+| `interpreter` | `CompiledInterpreter`: the same for any sismic statechart, used as sismic's interpreter is |
+"""

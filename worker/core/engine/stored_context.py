@@ -1,0 +1,52 @@
+"""A context as the text that is stored: what only passes through is never made into objects."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+import orjson
+
+
+@final
+class StoredContext(Mapping[str, Any]):
+    """A context's JSON text, keys sorted, that reads as a mapping when somebody looks. It does not change."""
+
+    __slots__ = ("_text", "_values")
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._values: dict[str, Any] | None = None
+
+    @property
+    def fragment(self) -> orjson.Fragment:
+        """Give the text, to be put into a document as it is."""
+        return orjson.Fragment(self._text)
+
+    def decoded(self) -> dict[str, Any]:
+        """Give the variables as new objects."""
+        values: dict[str, Any] = orjson.loads(self._text)
+        return values
+
+    def __getitem__(self, name: str) -> Any:
+        return self.read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.read())
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, StoredContext):
+            other = other.read()
+        return self.read() == other
+
+    __hash__ = None  # type: ignore[assignment]  # As a dictionary has none.
+
+    def __repr__(self) -> str:
+        return repr(self.read())
+
+    def read(self) -> dict[str, Any]:
+        """Give the variables, shared with everybody who reads them: only to look at."""
+        if self._values is None:
+            self._values = self.decoded()
+        return self._values
