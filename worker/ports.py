@@ -2,7 +2,7 @@
 
 Each method is one call to one server, or none: a failure can come before it, after it, and nowhere else. All calls
 block on the calling thread and have a bound in time. The loop's thread makes them all, but `Publisher.send_offsets`,
-`Publisher.commit` and `Publisher.fence`, which it hands to `Background`.
+`Publisher.abort`, `Publisher.commit` and `Publisher.fence`, which it hands to `Background`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -244,6 +244,13 @@ class PublicationUnknown(Exception):
         self.refused = refused or {}
 
 
+class MembershipRefused(Exception):
+    """The brokers refused offsets, since the group has moved on from the generation that their sender knew.
+
+    Nothing of the transaction is committed, and it is open still.
+    """
+
+
 class Rebalances(Protocol):
     """What the consumer tells of its partitions, on the thread that polls. Lists are deltas."""
 
@@ -306,7 +313,7 @@ class Consumer(Protocol):
 class Publisher(Protocol):
     """Publish outputs and offsets in one Kafka transaction: `send`, `send_offsets`, `commit`, in this order.
 
-    After anything but success only `replace` and `close` may be called.
+    After MembershipRefused comes `abort`. After any other failure only `replace` and `close` may be called.
     """
 
     def send(self, outputs: Sequence[Output]) -> None:
@@ -314,7 +321,17 @@ class Publisher(Protocol):
         ...
 
     def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
-        """Add the offsets to the transaction, if the membership is current. Raises: PublicationUnknown."""
+        """Add the offsets to the transaction, if the membership is current.
+
+        Raises: MembershipRefused, PublicationUnknown.
+        """
+        ...
+
+    def abort(self) -> None:
+        """End the transaction whose offsets were refused; once this returns nothing of it will ever be visible.
+
+        Raises: PublicationUnknown.
+        """
         ...
 
     def commit(self) -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +30,9 @@ TICK_SECONDS = 0.025
 STEADY_SECONDS = 8.0
 SETTLE_SECONDS = 60.0
 READ_SECONDS = 0.005
+
+COSTLY = ("sent_again", "unsettled", "fencing", "lost")
+"""What workers tell of that holds up events: a transaction sent again, partitions taken again, another's fenced."""
 
 
 @dataclass(slots=True)
@@ -108,13 +111,14 @@ class Watch(Looping):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that was done, when, and who owned which partition before and after."""
+    """Something that was done, when, who owned which partition before and after, and what workers told meanwhile."""
 
     name: str
     begun: float
     done: float
     before: Mapping[int, str]
     after: Mapping[int, str]
+    told: Counter[str]
 
     @property
     def untouched(self) -> list[int]:
@@ -164,18 +168,19 @@ class Stalls:
     def lines(self) -> Iterator[str]:
         yield f"{'':<24} {'partitions':>20} {'longest gap':>12} {'latency':>10}"
         for change in self.changes:
+            told = ", ".join(f"{event} {count}" for event, count in sorted(change.told.items()))
             for name, partitions in (("untouched", change.untouched), ("moved", change.moved)):
                 if partitions:
                     found = [worst(self.watch.came[one], change.begun, change.done) for one in partitions]
                     gap, latency = max(gap for gap, _ in found), max(latency for _, latency in found)
-                    yield f"{change.name:<24} {len(partitions):>10} {name:<9} {gap:>9.0f} ms {latency:>7.0f} ms"
+                    yield f"{change.name:<24} {len(partitions):>10} {name:<9} {gap:>9.0f} ms {latency:>7.0f} ms  {told}"
         yield f"median latency: {median(one.latency for came in self.watch.came.values() for one in came) * 1e3:.0f} ms"
 
     def _change(self, name: str, do: Callable[[], None]) -> None:
-        before, begun = self._owners(), time.time()
+        before, told, begun = self._owners(), self._told(), time.time()
         do()
         time.sleep(STEADY_SECONDS)
-        self.changes.append(Change(name, begun, time.time(), before, self._owners()))
+        self.changes.append(Change(name, begun, time.time(), before, self._owners(), self._told() - told))
         print(f"… {name}: {time.time() - begun:.1f} s", flush=True)
 
     def _scale(self, numbers: Sequence[int]) -> None:
@@ -208,6 +213,10 @@ class Stalls:
 
         wait_until(lambda: first() > 0, SETTLE_SECONDS, "there is an output again")
         return first()
+
+    def _told(self) -> Counter[str]:
+        workers = [worker for slot in self.site.slots for worker in slot.workers]
+        return Counter({event: sum(len(worker.told(event)) for worker in workers) for event in COSTLY})
 
     def _owners(self) -> dict[int, str]:
         with self.site.connect() as connection:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contracts.brokers import BATCH_BYTES_MAX, EVERY, Bench, Member, poll_until
 from worker.core.records import Output
-from worker.ports import KafkaUnavailable, PublicationUnknown, Publisher
+from worker.ports import KafkaUnavailable, MembershipRefused, PublicationUnknown, Publisher
 
 TRIES = 3
 
@@ -214,10 +214,71 @@ def test_a_membership_from_before_a_rebalance_is_refused_for_what_moved(bench: B
     poll_until(lambda: bool(second.owned), first.poll, second.poll)
     (moved,) = second.owned
     publisher.send([output(bench)])
-    with pytest.raises(PublicationUnknown):
+    with pytest.raises(MembershipRefused):
         publisher.send_offsets({moved: 5}, stale)
     publisher.replace(BATCH_BYTES_MAX)
     assert (bench.visible(), first.committed()) == ([], [None, None])
+
+
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
+def test_what_a_refused_membership_came_with_is_sent_again_by_the_same_producer(
+    bench: Bench, publisher: Publisher
+) -> None:
+    first = bench.member("first")
+    first.join()
+    poll_until(lambda: first.owned == {0, 1}, first.poll)
+    stale = first.consumer.membership()
+    second = bench.member("second")
+    second.consumer.join(second)
+    poll_until(lambda: bool(second.owned), first.poll, second.poll)
+    ((kept,), (moved,)) = first.owned, second.owned
+    for _ in range(TRIES):
+        publisher.send([output(bench, b"kept"), output(bench, b"moved")])
+        with pytest.raises(MembershipRefused):
+            publisher.send_offsets({kept: 5, moved: 5}, stale)
+        publisher.abort()
+        assert (bench.visible(), first.committed()) == ([], [None, None]), "nothing is pending"
+    publish(publisher, first, [output(bench, b"kept")], {kept: 5})
+    assert (bench.visible(), first.committed()[kept], first.committed()[moved]) == ([b"kept"], 5, None)
+
+
+def test_an_aborted_transaction_leaves_nothing_behind(bench: Bench, member: Member, publisher: Publisher) -> None:
+    publisher.send([output(bench, b"aborted"), output(bench, b"aborted", bench.other)])
+    bench.await_sent(bench.output, 1)
+    bench.await_sent(bench.other, 1)
+    publisher.abort()
+    publisher.send([])
+    publisher.abort()
+    publish(publisher, member, [output(bench, b"after")], {0: 3})
+    assert (bench.visible(), bench.visible(bench.other), member.committed()[0]) == ([b"after"], [], 3)
+
+
+@pytest.mark.parametrize("bench", EVERY, indirect=True)
+def test_while_partitions_are_given_back_their_offsets_are_taken_still(bench: Bench, publisher: Publisher) -> None:
+    # What a callback's turn of the generation had refused is sent again before the partition goes.
+    first, second = bench.member("first"), bench.member("second")
+    first.join()
+    poll_until(lambda: first.owned == {0, 1}, first.poll)
+    published: list[int] = []
+
+    def publish_all() -> None:
+        publish(publisher, first, [output(bench)], {0: 5, 1: 5})
+        published.append(len(first.owned))
+
+    first.at_revoke = publish_all
+    second.consumer.join(second)
+    poll_until(lambda: bool(second.owned), first.poll, second.poll)
+    assert (published, bench.visible(), second.committed()) == ([2], [b"1"], [5, 5])
+    first.at_revoke = lambda: None
+
+
+def test_a_fenced_producer_can_not_abort(bench: Bench, publisher: Publisher) -> None:
+    zombie = ready(bench, "zombie")
+    zombie.send([output(bench)])
+    bench.await_sent(bench.output, 1)
+    publisher.fence(bench.id("zombie"))
+    with pytest.raises(PublicationUnknown):
+        zombie.abort()
 
 
 def test_a_membership_that_the_group_has_ended_is_refused(bench: Bench, publisher: Publisher) -> None:

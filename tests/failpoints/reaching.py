@@ -41,6 +41,9 @@ MIDDLE: Final = Reach(at=3)
 HEIR: Final = Reach(Scene.LEFT)
 END: Final = Reach(asked_to_end=True)
 UNKNOWN: Final = Plan("Publisher.commit", Deed.FAILS, "PublicationUnknown", at=2)
+REFUSED: Final = Plan("Publisher.send_offsets", Deed.FAILS_THOUGH_DONE, "MembershipRefused", at=2)
+"""Brokers that refuse offsets know of the transaction by then, so the call is made."""
+
 TOO_LARGE: Final = Plan("Database.write", Deed.FAILS, "BatchTooLarge", at=2)
 
 LEAVING: Final = Plan("Publisher.commit", Deed.KILLED_BEFORE, at=2)
@@ -70,6 +73,7 @@ REACHED: Final[Mapping[str, Reach]] = {
     "Consumer.close": END,
     "Publisher.send": MIDDLE,
     "Publisher.send_offsets": MIDDLE,
+    "Publisher.abort": Reach(first=(REFUSED,)),
     "Publisher.commit": MIDDLE,
     "Publisher.replace": Reach(Scene.LEFT),
     "Publisher.fence": HEIR,

@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.world import Member, World, kafka_with_orders
 from tests.simulation.servers import Killed, SimKafka
 from worker.core.records import Record
-from worker.ports import DatabaseUnavailable, KafkaUnavailable, PositionMoved, PublicationUnknown
+from worker.ports import DatabaseUnavailable, KafkaUnavailable, MembershipRefused, PositionMoved, PublicationUnknown
 from worker.runtime.loop import LoopConfig
 
 SEEDS = range(60)
@@ -40,7 +40,8 @@ FAILURES: dict[str, tuple[Callable[[], BaseException], ...]] = {
     "fence": (lambda: KafkaUnavailable("gone"), Killed),
     "membership": (lambda: KafkaUnavailable("gone"), Killed),
     "send": (lambda: PublicationUnknown("unknown"), Killed),
-    "send_offsets": (lambda: PublicationUnknown("unknown"), Killed),
+    "send_offsets": (lambda: PublicationUnknown("unknown"), lambda: MembershipRefused("moved on"), Killed),
+    "abort": (lambda: PublicationUnknown("unknown"), Killed),
     "publish": (lambda: PublicationUnknown("unknown"), Killed),
 }
 

@@ -17,6 +17,7 @@ from worker.ports import (
     DatabaseUnavailable,
     KafkaFatal,
     KafkaUnavailable,
+    MembershipRefused,
     PositionMoved,
     PublicationUnknown,
     RevisionMismatch,
@@ -26,9 +27,11 @@ from worker.runtime.batch import Limits
 from worker.runtime.intake import Batch
 from worker.runtime.loop import LoopConfig
 from worker.runtime.partitions import Partition, State
+from worker.runtime.producing import REFUSALS_MAX
 from worker.runtime.taking import DOUBTS_MAX
 
 UNKNOWN = PublicationUnknown("unknown")
+MOVED_ON = MembershipRefused("the group has moved on")
 DATABASE_GONE = DatabaseUnavailable("gone")
 KAFKA_GONE = KafkaUnavailable("gone")
 
@@ -479,6 +482,109 @@ class TestRebalances:
         world.kafka.give(1, member.consumer)
         turns(world, member, 1)
         assert partition_of(member, 1).state is State.SETTLED
+
+
+class TestMovingOn:
+    """The group goes on to another generation while a publication is under way."""
+
+    def test_what_was_refused_is_sent_again_by_the_same_producer(self) -> None:
+        world = World(kafka_with_orders(6, partitions=2))
+        first = taken(world)
+        first.background.held = True
+        world.turn(first)
+        world.start()
+        first.background.held = False
+        world.turn(first)
+        assert first.faults.calls.count("abort") == 1
+        assert {one.state for one in first.worker._partitions} <= {State.SETTLED, State.PUBLISHING}
+        world.drain()
+        assert first.faults.calls.count("replace") == 1
+        assert "unpublished" not in first.faults.calls
+        world.check()
+
+    def test_it_is_sent_before_a_partition_is_given_back(self) -> None:
+        world = World(kafka_with_orders(6, partitions=2))
+        first = taken(world)
+        first.background.held = True
+        world.turn(first)
+        second = world.start()
+        world.kafka.give(1, second.consumer)
+        world.turn(first)
+        row = world.tables.positions[1]
+        assert (row.owner, row.published_offset) == (None, row.next_offset)
+        first.background.held = False
+        world.drain()
+        assert first.faults.calls.count("abort") == 1
+        assert "fence" not in second.faults.calls
+        world.check()
+
+    def test_what_is_another_s_by_then_is_left_to_it(self) -> None:
+        world = World(kafka_with_orders(6, partitions=2), LoopConfig(batch_records_max=500))
+        first = taken(world)
+        first.background.stuck = True
+        world.turn(first)
+        second = world.start()
+        world.kafka.give(1, second.consumer)
+        # Given back although the publication does not end.
+        world.turn(first)
+        assert world.tables.positions[1].owner == first.claim.owner
+        first.background.stuck = False
+        first.worker._settle()
+        assert world.kafka.committed.keys() == {0}
+        assert first.faults.calls.count("replace") == 1
+        world.drain()
+        world.check()
+
+    def test_what_is_being_taken_again_is_published_from_the_journal(self) -> None:
+        world = World(kafka_with_orders(6, partitions=2), LoopConfig(batch_records_max=500))
+        first = taken(world)
+        first.background.held = True
+        world.turn(first)
+        first.faults.plan("send_offsets", MOVED_ON)
+        first.worker._unsettle([partition_of(first, 1)], DATABASE_GONE)
+        first.background.held = False
+        first.worker._settle()
+        assert world.kafka.committed.keys() == {0}
+        world.clock.advance(1)
+        world.drain()
+        assert (first.faults.calls.count("replace"), first.faults.calls.count("unpublished")) == (1, 1)
+        world.check()
+
+    def test_so_is_what_a_dead_worker_left(self) -> None:
+        world = World(kafka_with_orders(3))
+        first = taken(world)
+        first.faults.plan("send_offsets", Killed())
+        world.turn(first)
+        second = world.start_alone()
+        second.faults.plan("send_offsets", MOVED_ON)
+        world.drain()
+        assert (second.faults.calls.count("abort"), second.faults.calls.count("replace")) == (1, 1)
+        world.check()
+
+    @pytest.mark.parametrize("happened", [True, False])
+    def test_an_abort_of_unknown_fate_costs_the_producer(self, happened: bool) -> None:
+        world = World(kafka_with_orders(3))
+        first = taken(world)
+        first.faults.plan("send_offsets", MOVED_ON)
+        first.faults.plan("abort", UNKNOWN, happened=happened)
+        world.turn(first)
+        world.turn(first)
+        assert world.kafka.visible == []
+        world.clock.advance(1)
+        world.drain()
+        assert first.faults.calls.count("replace") == 2
+        world.check()
+
+    def test_a_membership_that_is_refused_again_and_again_costs_the_producer(self) -> None:
+        world = World(kafka_with_orders(3))
+        first = taken(world)
+        first.faults.plan("send_offsets", *[MOVED_ON] * REFUSALS_MAX)
+        turns(world, first, 2)
+        assert {one.state for one in first.worker._partitions} == {State.TAKING}
+        world.clock.advance(1)
+        world.drain()
+        assert (first.faults.calls.count("abort"), first.faults.calls.count("replace")) == (REFUSALS_MAX, 2)
+        world.check()
 
 
 class TestRefusals:

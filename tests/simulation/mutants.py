@@ -15,6 +15,7 @@ from worker.ports import (
     Claim,
     KafkaUnavailable,
     Membership,
+    MembershipRefused,
     Position,
     PublicationUnknown,
     Seen,
@@ -119,7 +120,11 @@ class _SendsFreshMetadata(SimPublisher):
             current = self.consumer.membership()
         except KafkaUnavailable:
             current = EMPTY
-        super().send_offsets(self.remembered, current)
+        try:
+            super().send_offsets(self.remembered, current)
+        except MembershipRefused as error:
+            self._give_up()
+            raise PublicationUnknown(str(error)) from error
         super().commit()
 
 
@@ -144,6 +149,31 @@ class _GoesOn(SimPublisher):
             super().commit()
         except PublicationUnknown:
             self.replace(self.batch_bytes_max or 0)
+
+
+def abort_taken_for_done(parts: Parts, deployment: Deployment) -> Parts:
+    """Send again with the same producer though nobody knows whether the transaction before was aborted."""
+    return replace(parts, publisher=_of(parts.publisher, _TakesAbortForDone))
+
+
+class _TakesAbortForDone(SimPublisher):
+    def abort(self) -> None:
+        epoch = self._epoch
+        try:
+            super().abort()
+        except PublicationUnknown:
+            self._epoch, self._delivery = epoch, None
+
+
+def refusal_without_abort(parts: Parts, deployment: Deployment) -> Parts:
+    """Send again in the transaction whose offsets were refused."""
+    return replace(parts, publisher=_of(parts.publisher, _DoesNotAbort))
+
+
+class _DoesNotAbort(SimPublisher):
+    def abort(self) -> None:
+        self._sent()
+        self._delivery = None
 
 
 def producer_kept(parts: Parts, deployment: Deployment) -> Parts:
@@ -266,6 +296,8 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "empty-membership": Mutant(empty_membership),
     "next-offsets-after-abort": Mutant(next_offsets_after_abort),
     "producer-kept": Mutant(producer_kept, ("Kafka slow",), {"applied late": 0.2}, "publish"),
+    "abort-taken-for-done": Mutant(abort_taken_for_done, _GROUP, {"request lost": 0.3, "applied late": 0.3}, "abort"),
+    "refusal-without-abort": Mutant(refusal_without_abort, _GROUP),
     "no-locks": Mutant(no_locks, ("scaled up", "database slow"), {"slow": 0.1}),
     "no-look-up": Mutant(no_look_up),
     "positions-not-compared": Mutant(positions_not_compared, _GROUP, _STOPPED),

@@ -24,7 +24,7 @@ DATABASE: Final = frozenset(
     }
 )
 KAFKA: Final = frozenset({"poll", "topic_id", "standings", "replace", "fence"})
-PUBLISHING: Final = frozenset({"send_offsets", "publish"})
+PUBLISHING: Final = frozenset({"send_offsets", "abort", "publish"})
 LOCAL: Final = frozenset({"send", "flush", "go_on", "membership", "leave"})
 """Calls that a client answers by itself: they can't fail, but the process can die at them."""
 

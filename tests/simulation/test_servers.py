@@ -28,6 +28,7 @@ from worker.ports import (
     DatabaseUnavailable,
     JournalRow,
     KafkaUnavailable,
+    MembershipRefused,
     OffsetUnavailable,
     Position,
     PositionMoved,
@@ -237,6 +238,18 @@ class TestTransactions:
         self.publish(publisher, "b")
         assert texts(kafka) == [b"b"]
 
+    @pytest.mark.parametrize("happened", [True, False])
+    def test_an_abort_of_unknown_fate_leaves_no_producer(self, happened: bool) -> None:
+        kafka, faults = SimKafka(), Faults()
+        publisher = self.publisher(kafka, faults)
+        publisher.send([output("a")])
+        faults.plan("abort", UNKNOWN, happened=happened)
+        with pytest.raises(PublicationUnknown):
+            publisher.abort()
+        assert bool(kafka.open) is not happened
+        with pytest.raises(PublicationUnknown):
+            publisher.send([])
+
     def test_a_late_commit_hits_whatever_is_open_under_its_epoch(self) -> None:
         kafka, faults = SimKafka(), Faults()
         publisher = self.publisher(kafka, faults)
@@ -340,8 +353,9 @@ class TestGroup:
                 publisher.send_offsets({0: 1}, membership)
                 publisher.commit()
             else:
-                with pytest.raises(PublicationUnknown, match=refusal):
+                with pytest.raises(MembershipRefused, match=refusal):
                     publisher.send_offsets({0: 1}, membership)
+                publisher.abort()
 
     def test_a_member_taken_for_dead_learns_that_when_it_polls(self) -> None:
         kafka = SimKafka()

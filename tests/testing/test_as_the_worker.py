@@ -66,7 +66,7 @@ class Worker:
         row = self.run.writes({0: 0}).journal[-1]
         self.told.append((event.id, row.outcome, row.reason))
         returning = []
-        for output in self.run.outputs()[before:]:
+        for _, output in self.run.outputs()[before:]:
             if output.topic == TOPICS.dead_letters:
                 continue
             one = decode_record(output.value, output.headers)

@@ -211,9 +211,9 @@ class Run:
             published_offsets={number: published_offsets[number] for number in self.next_offsets},
         )
 
-    def outputs(self) -> list[Output]:
-        """Give what Kafka is to publish, in the order of the records."""
-        return [output for row in self._journal for output in row.outputs]
+    def outputs(self) -> list[tuple[int, Output]]:
+        """Give what Kafka is to publish, each with the partition that it comes of, in the order of the records."""
+        return [(row.record.partition, output) for row in self._journal for output in row.outputs]
 
     def _run(self, one: Decoded) -> None:
         match one:

@@ -37,9 +37,9 @@ from worker.runtime.careful import Care
 from worker.runtime.flood import Flood
 from worker.runtime.intake import Batch, Intake
 from worker.runtime.outlet import Outlet
-from worker.runtime.partitions import READ, TAKEN, Partition, Partitions, State, Turn
+from worker.runtime.partitions import APPLIED, READ, TAKEN, Partition, Partitions, State, Turn
 from worker.runtime.pausing import Pauses
-from worker.runtime.producing import Producer
+from worker.runtime.producing import Producer, Publication
 from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
@@ -405,7 +405,7 @@ class Worker:
         outputs = run.outputs()
         try:
             with self.stages.stage("kafka"):
-                self._producer.begin(outputs, run.next_offsets)
+                self._producer.begin(Publication(outputs, run.next_offsets))
         except PublicationUnknown as error:
             self._publication_failed(error)
             return
@@ -418,7 +418,11 @@ class Worker:
         """
         try:
             with self.stages.stage("kafka"):
-                published = self._producer.finish() if wait_seconds is None else self._producer.settle(wait_seconds)
+                published = (
+                    self._producer.finish(self._is_due)
+                    if wait_seconds is None
+                    else self._producer.settle(wait_seconds, self._is_due)
+                )
         except TimeoutError:
             return False
         except PublicationUnknown as error:
@@ -429,6 +433,15 @@ class Worker:
         if published:
             self._batch_retry.succeeded()
         return True
+
+    def _is_due(self, number: int) -> bool:
+        """Tell whether what was applied of this partition is to be published by this worker, as things are now.
+
+        One that was lost or is being taken has its outputs published from the journal. It can't have come as far as
+        this again, since nothing is taken while a publication is under way.
+        """
+        partition = self._partitions.get(number)
+        return partition is not None and partition.state in APPLIED
 
     def _published(self, number: int, offset: int) -> None:
         partition = self._partitions.get(number)

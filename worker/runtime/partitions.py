@@ -78,6 +78,9 @@ TRANSITIONS: Final[Mapping[tuple[State, Turn], State]] = {
 READ: Final = (State.SETTLED, State.PUBLISHING)
 """The states in which records of a partition are applied."""
 
+APPLIED: Final = (State.PUBLISHING, State.AHEAD)
+"""The states with a publication to begin, or under way."""
+
 TAKEN: Final = (State.SETTLED, State.PUBLISHING, State.AHEAD, State.WAITING)
 """The states that rest on what is known of the partition."""
 

@@ -1,18 +1,36 @@
 """The life of the worker's producer, as a table, and the one publication that may be under way.
 
 A transaction is begun on the loop's thread and ended on another, so that PostgreSQL works on the next batch meanwhile.
-Never are two under way. Anything but success leaves the producer `UNKNOWN`: it is replaced under the same id, which
-ends what was open, before anything else is published.
+Never are two under way. When the group has moved on and the brokers refuse the offsets, the transaction is aborted and
+what it held is sent again at once, with the membership of now. Anything else but success leaves the producer
+`UNKNOWN`: it is replaced under the same id, which ends what was open, before anything else is published.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+import structlog
+
 from worker.core.records import Output
-from worker.ports import Background, Consumer, KafkaFatal, KafkaUnavailable, Pending, PublicationUnknown, Publisher
+from worker.ports import (
+    Background,
+    Consumer,
+    KafkaFatal,
+    KafkaUnavailable,
+    MembershipRefused,
+    Pending,
+    PublicationUnknown,
+    Publisher,
+)
 from worker.runtime.lifecycles import following
+
+REFUSALS_MAX: Final = 4
+"""How often in a row one publication's membership may be refused. A rebalance costs one, two at most while a member's
+client hears of it; a member that was taken for dead and has not heard would be refused for ever."""
+
+_LOG = structlog.get_logger("worker.producing")
 
 
 class ProducerState(StrEnum):
@@ -33,6 +51,7 @@ class ProducerTurn(StrEnum):
     SENT = "sent"
     HANDED_OVER = "handed_over"
     COMMITTED = "committed"
+    REFUSED = "refused"
     FAILED = "failed"
     CLOSED = "closed"
 
@@ -47,6 +66,7 @@ PRODUCER_TRANSITIONS: Final[Mapping[tuple[ProducerState, ProducerTurn], Producer
     (ProducerState.OPEN, ProducerTurn.FAILED): ProducerState.UNKNOWN,
     (ProducerState.OPEN, ProducerTurn.CLOSED): ProducerState.CLOSED,
     (ProducerState.COMMITTING, ProducerTurn.COMMITTED): ProducerState.READY,
+    (ProducerState.COMMITTING, ProducerTurn.REFUSED): ProducerState.READY,
     (ProducerState.COMMITTING, ProducerTurn.FAILED): ProducerState.UNKNOWN,
     (ProducerState.COMMITTING, ProducerTurn.CLOSED): ProducerState.CLOSED,
     (ProducerState.UNKNOWN, ProducerTurn.REPLACED): ProducerState.READY,
@@ -55,11 +75,29 @@ PRODUCER_TRANSITIONS: Final[Mapping[tuple[ProducerState, ProducerTurn], Producer
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A transaction that is being ended, and the offsets that it takes along."""
+class Publication:
+    """What is published together: outputs, each with the partition that it comes of, and the partitions' offsets."""
 
+    outputs: Sequence[tuple[int, Output]]
     next_offsets: Mapping[int, int]
+
+    def only(self, is_due: Callable[[int], bool]) -> "Publication":
+        """Leave out the partitions that are not due."""
+        next_offsets = {number: offset for number, offset in self.next_offsets.items() if is_due(number)}
+        return Publication([one for one in self.outputs if one[0] in next_offsets], next_offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A transaction that is being ended, and how often the brokers refused what it holds before."""
+
+    publication: Publication
     pending: Pending
+    refusals: int
+
+
+def _always(_: int) -> bool:
+    return True
 
 
 @dataclass(slots=True)
@@ -86,13 +124,16 @@ class Producer:
         """Whether a publication is under way."""
         return self.state is ProducerState.COMMITTING
 
-    def begin(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
+    def begin(self, publication: Publication) -> None:
         """Begin to publish. The caller owns these partitions, and serves rebalances on this thread alone.
 
         Raises: PublicationUnknown.
         """
+        self._begin(publication, refusals=0)
+
+    def _begin(self, publication: Publication, refusals: int) -> None:
         try:
-            self.publisher.send(outputs)
+            self.publisher.send([output for _, output in publication.outputs])
             self._turn(ProducerTurn.SENT)
             # Together with the look at what is owned: callbacks of rebalances run on this thread, so none comes
             # between, and the brokers refuse the membership if the group has moved on since.
@@ -105,41 +146,65 @@ class Producer:
             raise PublicationUnknown(str(error)) from error
 
         def end() -> None:
-            self.publisher.send_offsets(next_offsets, membership)
+            try:
+                self.publisher.send_offsets(publication.next_offsets, membership)
+            except MembershipRefused:
+                self.publisher.abort()
+                raise
             self.publisher.commit()
 
         self._turn(ProducerTurn.HANDED_OVER)
-        self._under_way = _UnderWay(next_offsets, self.background.start(end))
+        self._under_way = _UnderWay(publication, self.background.start(end), refusals)
 
-    def settle(self, wait_seconds: float) -> Mapping[int, int]:
+    def settle(self, wait_seconds: float, is_due: Callable[[int], bool] = _always) -> Mapping[int, int]:
         """Give the offsets that are published now, by the publication that was under way; none if none was.
 
-        Raises: TimeoutError, if it still is; PublicationUnknown.
+        What the brokers refused, since the group had moved on, is sent again here, for the partitions that are still
+        due, and waited for anew. Raises: TimeoutError, if it still is under way; PublicationUnknown.
         """
-        if self._under_way is None:
-            return {}
-        published, pending = self._under_way.next_offsets, self._under_way.pending
-        try:
-            pending.result(wait_seconds)
-        except TimeoutError:
-            raise
-        except BaseException:
-            self._under_way = None
-            self._turn(ProducerTurn.FAILED)
-            raise
-        self._under_way = None
-        self._turn(ProducerTurn.COMMITTED)
-        return published
+        while self._under_way is not None:
+            under_way = self._under_way
+            try:
+                under_way.pending.result(wait_seconds)
+            except TimeoutError:
+                raise
+            except MembershipRefused as error:
+                self._ended(ProducerTurn.REFUSED)
+                self._send_again(under_way, is_due, error)
+            except BaseException:
+                self._ended(ProducerTurn.FAILED)
+                raise
+            else:
+                self._ended(ProducerTurn.COMMITTED)
+                return under_way.publication.next_offsets
+        return {}
 
-    def publish(self, outputs: Sequence[Output], next_offsets: Mapping[int, int]) -> None:
+    def _ended(self, turn: ProducerTurn) -> None:
+        self._under_way = None
+        self._turn(turn)
+
+    def _send_again(self, refused: _UnderWay, is_due: Callable[[int], bool], error: MembershipRefused) -> None:
+        """Begin anew with what is due still of a transaction that was aborted. Raises: PublicationUnknown."""
+        refusals = refused.refusals + 1
+        if refusals >= REFUSALS_MAX:
+            self._turn(ProducerTurn.FAILED)
+            raise PublicationUnknown(f"refused {refusals} times in a row: {error}") from error
+        # On the thread that serves rebalances, like every beginning: what is owned now is what the membership is for.
+        rest = refused.publication.only(is_due)
+        left = sorted(refused.publication.next_offsets.keys() - rest.next_offsets.keys())
+        _LOG.info("sent_again", partitions=sorted(rest.next_offsets), left=left, error=str(error))
+        if rest.next_offsets:
+            self._begin(rest, refusals)
+
+    def publish(self, publication: Publication) -> None:
         """Publish and wait. Raises: PublicationUnknown, KafkaFatal if it does not end."""
-        self.begin(outputs, next_offsets)
+        self.begin(publication)
         self.finish()
 
-    def finish(self) -> Mapping[int, int]:
+    def finish(self, is_due: Callable[[int], bool] = _always) -> Mapping[int, int]:
         """Settle what is under way. Raises: PublicationUnknown, KafkaFatal if it does not end."""
         try:
-            return self.settle(self.seconds_max)
+            return self.settle(self.seconds_max, is_due)
         except TimeoutError as error:
             # Its thread can't be ended, and no fresh producer may stand beside the old one.
             raise KafkaFatal(

@@ -29,7 +29,7 @@ from worker.ports import (
 )
 from worker.runtime.outlet import Outlet
 from worker.runtime.partitions import Partition
-from worker.runtime.producing import Producer
+from worker.runtime.producing import Producer, Publication
 
 DOUBTS_MAX = 3
 """How often Kafka is asked again when its committed offset contradicts what is known to be published."""
@@ -298,12 +298,12 @@ class Taker:
     def _publish(self, decisions: Mapping[int, Decision], outlet: Outlet) -> None:
         """Publish what is in the journal alone, and put back the offsets that are ahead of the database."""
         next_offsets: dict[int, int] = {}
-        outputs: list[Output] = []
+        outputs: list[tuple[int, Output]] = []
         for number, decision in decisions.items():
             match decision:
                 case Republish(start=start, end=end, loud=loud):
                     unpublished = self.positions.unpublished(number, start, end)
-                    outputs += [output for one in unpublished for output in outlet.publishable(one)]
+                    outputs += [(number, output) for one in unpublished for output in outlet.publishable(one)]
                     next_offsets[number] = end
                     log = _LOG.warning if loud else _LOG.info
                     log("publishing_from_journal", partition=number, start=start, end=end)
@@ -321,7 +321,7 @@ class Taker:
                 case GoOn() | Refused():
                     pass
         if next_offsets:
-            self.producer.publish(outputs, next_offsets)
+            self.producer.publish(Publication(outputs, next_offsets))
 
 
 def _contradicts(decision: Decision, kafka: Standing) -> bool:

@@ -41,7 +41,7 @@ def check_consumed(memory: DeduplicatingMemory, event: Event, emitted: Sequence[
 
 def _spelled(value: Instance | Event | None) -> str:
     """Write every part down, so that 1, 1.0 and true are told apart."""
-    return json.dumps(asdict(value) if value else None, sort_keys=True)
+    return json.dumps(asdict(value) if value else None, sort_keys=True, default=dict)
 
 
 def count_up(memory: MachineMemory, subject: str) -> None:

@@ -85,11 +85,15 @@ class Group:
     def owners(self) -> dict[int, Member]:
         return {number: one for one in self.members.values() for number in one.owned | one.assigned}
 
+    def knows(self, membership: SimMembership) -> bool:
+        """Tell whether this is one of the members, of whatever generation."""
+        return membership.member_id in {one.id for one in self.members.values()}
+
     def refusal(self, membership: SimMembership) -> str | None:
         """Say why offsets that come with this membership are not taken."""
         if membership == EMPTY:
             return None
-        if membership.member_id not in {one.id for one in self.members.values()}:
+        if not self.knows(membership):
             return f"UNKNOWN_MEMBER_ID: {membership.member_id}"
         if membership.generation != self.generation:
             return f"ILLEGAL_GENERATION: {membership.generation}, the group is at {self.generation}"

@@ -11,7 +11,7 @@ from zlib import crc32
 from tests.simulation.servers.faults import Busy
 from tests.simulation.servers.group import Group, SimMembership
 from worker.core.records import Headers, Output, Record
-from worker.ports import KafkaUnavailable, PublicationUnknown, Standing
+from worker.ports import KafkaUnavailable, MembershipRefused, PublicationUnknown, Standing
 
 TOPIC_ID = "topic-1"
 OFFSETS = ("", 0)
@@ -220,7 +220,7 @@ class SimKafka:
         transaction = self._ongoing(transactional_id, epoch)
         refusal = self.group.refusal(membership)
         if refusal is not None:
-            raise PublicationUnknown(refusal)
+            raise MembershipRefused(refusal) if self.group.knows(membership) else PublicationUnknown(refusal)
         transaction.next_offsets.update(next_offsets)
 
     def end_transaction(self, transactional_id: str, epoch: int, *, commit: bool) -> None:

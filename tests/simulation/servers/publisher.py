@@ -52,13 +52,20 @@ class SimPublisher:
 
         self._call("send_offsets", added, next_offsets, membership)
 
+    def abort(self) -> None:
+        delivery = self._sent()
+        # The client lets go of what waits, and waits for what is on its way.
+        delivery.waiting.clear()
+        self._call("abort", lambda: self._answered(lambda: self._end(delivery.epoch, commit=False)))
+        self._delivery = None
+
     def commit(self) -> None:
         delivery = self._sent()
         self._call("flush", lambda: self._flushed(delivery))
         transaction = self._kafka.open.get(self._transactional_id)
         if transaction is not None and transaction.epoch == delivery.epoch:
             transaction.is_ending = True
-        self._call("publish", lambda: self._answered(lambda: self._end(delivery.epoch)))
+        self._call("publish", lambda: self._answered(lambda: self._end(delivery.epoch, commit=True)))
         self._delivery = None
 
     def replace(self, batch_bytes_max: int) -> None:
@@ -136,5 +143,5 @@ class SimPublisher:
         if delivery.waiting:
             raise Busy(PublicationUnknown(f"{len(delivery.waiting)} outputs were not taken in time"))
 
-    def _end(self, epoch: int) -> None:
-        self._kafka.end_transaction(self._transactional_id, epoch, commit=True)
+    def _end(self, epoch: int, *, commit: bool) -> None:
+        self._kafka.end_transaction(self._transactional_id, epoch, commit=commit)

@@ -72,6 +72,9 @@ REFUSED_RECORDS: Final[Mapping[int, str]] = {
 }
 """Errors that are true of a record if it was sent on its own: brokers refuse all records that come together."""
 
+MOVED_ON: Final = frozenset((KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH))
+"""The group takes offsets from this member, but not with the generation that it knew."""
+
 PURGED: Final = frozenset((KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT))  # noqa: SLF001
 """Not a word of the brokers': the client itself let go of records when something else had failed."""
 
@@ -79,6 +82,11 @@ PURGED: Final = frozenset((KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT))
 def kind_of(error: KafkaError) -> Kind:
     """Tell the kind; what is none of the others ends the transaction."""
     return next((kind for holds, kind in _KINDS if holds(error)), Kind.ABORTABLE)
+
+
+def is_moved_on(error: KafkaError) -> bool:
+    """Tell whether a transaction can be aborted, and its offsets sent again with the membership of now."""
+    return error.code() in MOVED_ON and kind_of(error) is Kind.ABORTABLE
 
 
 def remedy(error: KafkaError) -> str:

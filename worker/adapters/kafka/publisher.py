@@ -1,7 +1,8 @@
 """Outputs and offsets in one Kafka transaction, or one after the other: the runtime's `Publisher` port, twice.
 
-Anything but success is unknown. After it the producer is replaced; under the same transactional id, where there is
-one, and its `init_transactions` ends what was open.
+A membership that was refused leaves a transaction that can be aborted. Anything else but success is unknown. After it
+the producer is replaced; under the same transactional id, where there is one, and its `init_transactions` ends what
+was open.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +15,25 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from worker.adapters.kafka.bounded import GRACE_SECONDS, Unreturned, call_within
 from worker.adapters.kafka.clients import KafkaConfig, describe, error_of
 from worker.adapters.kafka.consumer import GroupMembership
-from worker.adapters.kafka.failures import explain, remedy
+from worker.adapters.kafka.failures import explain, is_moved_on, remedy
 from worker.adapters.kafka.outbox import ALONE, BATCH_BYTES_MAX, Outbox
 from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.records import Output
-from worker.ports import KafkaFatal, KafkaUnavailable, Membership, PublicationUnknown
+from worker.ports import KafkaFatal, KafkaUnavailable, Membership, MembershipRefused, PublicationUnknown
 
 LEFT_BEHIND_MAX: Final = 3
 """Producers that never came back from a call; with more of them, the process had better start anew."""
 
 _RETRY_PAUSE_SECONDS: Final = 0.1
+_SEND_OFFSETS: Final = "send_offsets_to_transaction"
 
 OFFSETS_SECONDS_MAX: Final = 5.0
 """What sending offsets may take: milliseconds, and some seconds while the group's coordinator moves. It is the one call
 that librdkafka may lose (below); another producer then takes a second, so waiting for it any longer is the worse stall.
 """
+
+ABORT_SECONDS_MAX: Final = 5.0
+"""What an abort may take: milliseconds; another producer is the quicker way then."""
 
 
 class KafkaPublisher:
@@ -62,13 +67,23 @@ class KafkaPublisher:
         def send(outbox: Outbox) -> None:
             # librdkafka loses the call, and its time-out with it, if the group's coordinator leaves the cluster while
             # it waits for it (librdkafka issues 5456 and 5511).
-            call_within(
-                seconds + GRACE_SECONDS,
-                "send_offsets_to_transaction",
-                lambda: outbox.client.send_offsets_to_transaction(offsets, membership.metadata, seconds),
-            )
+            try:
+                call_within(
+                    seconds + GRACE_SECONDS,
+                    _SEND_OFFSETS,
+                    lambda: outbox.client.send_offsets_to_transaction(offsets, membership.metadata, seconds),
+                )
+            except KafkaException as exception:
+                if is_moved_on(error_of(exception)):
+                    raise MembershipRefused(f"{_SEND_OFFSETS}: {describe(error_of(exception))}") from exception
+                raise
 
-        self._call("send_offsets_to_transaction", send)
+        self._call(_SEND_OFFSETS, send)
+
+    def abort(self) -> None:
+        """Abort the transaction, and wait until its coordinator has noted that."""
+        seconds = min(self._config.call_timeout_seconds, ABORT_SECONDS_MAX)
+        self._call("abort_transaction", lambda outbox: outbox.client.abort_transaction(seconds))
 
     def commit(self) -> None:
         """Wait until all outputs are taken, and commit."""
@@ -218,6 +233,9 @@ class PlainPublisher:
     def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
         """Keep the offsets until the outputs are taken."""
         self._offsets = next_offsets, membership
+
+    def abort(self) -> None:
+        """Do nothing: there is no transaction, and no membership is refused before `commit`."""
 
     def commit(self) -> None:
         """Wait until all outputs are taken, and commit the offsets."""
