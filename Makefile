@@ -16,6 +16,8 @@ INSTALLED := $(VENV)/.has-worker
 # The first of these that is Python 3.11 or newer makes the environment; `make PYTHON=… setup` names another.
 PYTHON :=
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+# Tests wait for servers and time-outs more than they compute, so there are more of them than processors.
+TESTS_AT_ONCE := 3
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +31,10 @@ dev: setup ## Start the worker and its servers, and stay up
 	@$(BIN)/worker dev
 
 test: setup check servers ## Run every check and every test, servers included
-	@$(BIN)/python -m pytest
+	@status=0; \
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) -m "not alone" || status=$$?; \
+	$(BIN)/python -m pytest -m alone || status=$$?; \
+	exit $$status
 
 check: setup ## Look at format, lint, types and layers
 	@$(BIN)/ruff format --check --quiet .

@@ -57,6 +57,9 @@ class Interrupted:
     def send_offsets(self, next_offsets: Mapping[int, int], membership: Membership) -> None:
         self._call("send_offsets", lambda: self.real.send_offsets(next_offsets, membership))
 
+    def abort(self) -> None:
+        self.real.abort()
+
     def commit(self) -> None:
         self._call("commit", self.real.commit)
 

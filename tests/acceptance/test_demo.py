@@ -13,7 +13,7 @@ SUMMARY = re.compile(
     r"\d+ events in [\d.]+ s, \d+ events/s; every order has its right end state"
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_the_demo_ends_with_one_line_and_leaves_nothing_behind() -> None:

@@ -35,6 +35,7 @@ def postgres() -> Iterator[RestartablePostgres]:
         yield server
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_crash_of_postgresql_loses_and_doubles_nothing(
     kafka_cluster: KafkaCluster, postgres: RestartablePostgres, tmp_path: Path

@@ -86,6 +86,7 @@ def made_after(record: Message, moment: float) -> bool:
     return record.error() is None and record.timestamp()[1] > moment * 1000
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_other_goes_on_for_a_killed_worker(deployment: Deployment) -> None:
     deployment.settings = {"WORKER_BATCH_RECORDS_MAX": "20"}
@@ -103,6 +104,7 @@ def test_the_other_goes_on_for_a_killed_worker(deployment: Deployment) -> None:
     assert_orders_done(deployment, range(ORDERS))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_worker_that_is_asked_to_end_leaves_nothing_to_clean_up(deployment: Deployment) -> None:
     worker = deployment.start_worker()

@@ -1,6 +1,7 @@
 """The README's commands are run, in order, on the servers of `worker dev`; its excerpts and tables are compared."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -23,14 +24,18 @@ def runnable(text: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_shell_blocks_do_what_they_say(shell_environment: dict[str, str], database_url: str) -> None:
+def test_the_shell_blocks_do_what_they_say(
+    shell_environment: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
     for text in SHELL:
         lines = runnable(text)
         variables = dict(shell_environment)
         if RUN in lines:
             # A worker on servers of the reader's own: another database, and so another group and other topics.
             variables |= {DATABASE_URL: database_url, "WORKER_GROUP_ID": "own", "WORKER_TOPIC_PREFIX": "own"}
-            lines[lines.index(RUN)] = f"{RUN} & trap 'kill $!; wait $!' EXIT; sleep 3; kill -0 $!"
+            log = tmp_path / "worker.log"
+            runs = f"until grep -q running {log}; do kill -0 $!; sleep 0.1; done; kill -0 $!"
+            lines[lines.index(RUN)] = f"{RUN} >{log} 2>&1 & trap 'kill $!; wait $!' EXIT; {runs}"
         run_shell("\n".join(lines), variables)
 
 

@@ -11,6 +11,10 @@ BENCH = "tests/bench/test_bench.py"
 
 
 def collect(tmp_path: Path, tests: str = TESTS, **variables: str) -> str:
+    return run_pytest(tmp_path, "--collect-only", "-q", tests, **variables)
+
+
+def run_pytest(tmp_path: Path, *arguments: str, **variables: str) -> str:
     environment = {
         "HOME": str(tmp_path),
         "PATH": str(tmp_path),
@@ -18,7 +22,7 @@ def collect(tmp_path: Path, tests: str = TESTS, **variables: str) -> str:
         "PYTHONPATH": os.pathsep.join(sys.path),
         **variables,
     }
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", tests]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode in {0, 5}, done.stdout + done.stderr
     return done.stdout
@@ -31,6 +35,12 @@ def test_missing_servers_are_told(tmp_path: Path) -> None:
     assert "3 tests were left out. Not shown: what holds while Apache Kafka itself is killed" in said
     assert "apt-get install default-jre-headless maven" in said
     assert "set WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS=" in said
+
+
+def test_missing_servers_are_told_once_by_several_processes(tmp_path: Path) -> None:
+    said = run_pytest(tmp_path, "-n", "2", TESTS)
+    assert said.count("3 tests were left out. Not shown: exactly once") == 1
+    assert said.count("3 tests were left out. Not shown: what holds while Apache Kafka itself is killed") == 1
 
 
 def test_what_starts_a_kafka_of_its_own_is_left_out_too(tmp_path: Path) -> None:

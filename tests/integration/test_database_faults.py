@@ -37,6 +37,7 @@ OURS = Claim("owner-1", "transactional-1")
 DIGEST = subject_digest("subject-1")
 INSTANCE = Instance("subject-1", "arvo.orc.test", "1.0.0", Status.ACTIVE, Snapshot(("a",), {}, {}), "i", None, 1, 1)
 CALL_SECONDS = 1.0
+NOT_FOR_EVER_SECONDS = 10.0
 PASSWORD = "of-a-test"  # noqa: S105
 
 Act: TypeAlias = Callable[[PostgresDatabase], object]
@@ -386,7 +387,7 @@ def test_no_call_waits_for_ever_on_a_network_that_swallows_packets(
     for earlier in before:
         earlier(far)
     proxy.stall()
-    assert CALL_SECONDS / 2 < seconds_of(lambda: act(far)) < 2 * CALL_SECONDS
+    assert CALL_SECONDS / 2 < seconds_of(lambda: act(far)) < NOT_FOR_EVER_SECONDS
     proxy.restore()
     # It connects anew; what was open is rolled back when the server hears of the end.
     assert far.positions([0])[0].owner in {OURS.owner, None}
@@ -397,13 +398,13 @@ def test_a_roll_back_does_not_wait_for_ever(far: PostgresDatabase, proxy: TcpPro
     proxy.stall()
     started = time.monotonic()
     far.roll_back()
-    assert time.monotonic() - started < 2 * CALL_SECONDS
+    assert time.monotonic() - started < NOT_FOR_EVER_SECONDS
 
 
 def test_connecting_does_not_wait_for_ever(far: PostgresDatabase, proxy: TcpProxy) -> None:
     far.close()
     proxy.stall()
-    assert seconds_of(lambda: far.positions([0])) < 4
+    assert seconds_of(lambda: far.positions([0])) < NOT_FOR_EVER_SECONDS
 
 
 def test_no_answer_in_time_is_told(far: PostgresDatabase, proxy: TcpProxy) -> None:

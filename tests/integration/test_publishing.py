@@ -10,7 +10,7 @@ from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._resource import ResourceType
 
 from tests.integration.kafka_bench import PARTITIONS, PATIENCE_SECONDS, Bench, Member, Publishing, allow_only
-from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.servers.kafka import QUICK, KafkaCluster, KafkaServer
 from tests.servers.proxy import TcpProxy
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin
@@ -38,7 +38,7 @@ def own_server(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> It
     """Start a broker to be killed and restarted. It keeps rights; all that nothing is said of is allowed."""
     authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
     rights = {"authorizer.class.name": authorizer, "allow.everyone.if.no.acl.found": "true"}
-    server = KafkaServer(tmp_path_factory.mktemp("own"), properties=rights)
+    server = KafkaServer(tmp_path_factory.mktemp("own"), java_options=QUICK, properties=rights)
     server.start()
     yield server
     server.stop()

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.servers.locks import one_at_a_time
+
 TYPESCRIPT = Path(__file__).with_name("typescript")
 PACKAGE_FILES = (".npmrc", "package.json", "package-lock.json")
 NODE_VERSION_MIN = 18
@@ -49,18 +51,15 @@ def fetch_modules() -> None:
     target = modules_folder().parent
     if modules_folder().is_dir():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+    with one_at_a_time(target), tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        if modules_folder().is_dir():
+            return
         whole = Path(temporary) / "whole"
         whole.mkdir()
         for name in PACKAGE_FILES:
             shutil.copy(TYPESCRIPT / name, whole)
         _run(["npm", "ci"], whole, INSTALL_TIMEOUT_SECONDS)
-        try:
-            whole.rename(target)
-        except OSError:
-            if not modules_folder().is_dir():  # Else another run was first.
-                raise
+        whole.rename(target)
 
 
 def compile_typescript(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Fixtures for real servers. Each server is started once a run, by the first test that asks for it."""
+"""Fixtures for real servers. The first test that asks for one starts it, once in each process of a run."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.availability import DATABASE_VARIABLE, JAVA_REMEDY, KAFKA_VARIABLE
-from tests.servers.kafka import KafkaCluster, KafkaServer, fetch_jars, kafka_can_run
+from tests.servers.kafka import QUICK, KafkaCluster, KafkaServer, fetch_jars, kafka_can_run
 from tests.servers.postgres import DEBIAN_BINARIES, Databases
 from tests.servers.proxy import TcpProxy
 from worker.adapters.embedded import EmbeddedBroker, EmbeddedPostgres
@@ -93,7 +93,7 @@ def kafka_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield KafkaCluster(given)
         return
     request.getfixturevalue("kafka_jars")
-    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"), java_options=QUICK)
     server.start()
     yield server.cluster
     server.stop()
@@ -102,7 +102,7 @@ def kafka_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def kafka_server(kafka_jars: None, tmp_path: Path) -> Iterator[KafkaServer]:
     """Start an Apache Kafka for this test alone, to be killed and restarted."""
-    server = KafkaServer(tmp_path)
+    server = KafkaServer(tmp_path, java_options=QUICK)
     server.start()
     yield server
     server.stop()

@@ -29,6 +29,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
+from tests.servers.locks import one_at_a_time
 from worker.adapters.embedded.server import LOOPBACK, Server, ServerPlan, free_port, listens
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -44,6 +45,8 @@ RECORDS_PER_CALL = 1_000
 SYNC_POLL_SECONDS = 0.2
 REPLICAS_MAX = 3
 HEAP: Sequence[str] = ("-Xmx512m",)
+QUICK: Sequence[str] = (*HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""For a broker that does not live long enough for the best of compilers to be worth its while."""
 SMALL_HEAP: Sequence[str] = ("-Xmx384m", "-XX:+UseSerialGC")
 """What several brokers on one small machine get each."""
 
@@ -211,7 +214,9 @@ class KafkaServer:
         if not self._properties.exists():
             self._format()
         self._server.start(lambda: listens(self.port))
-        self.cluster.admin().list_topics(timeout=START_TIMEOUT_SECONDS)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._answers():
+            assert time.monotonic() < deadline, f"Kafka did not answer within {START_TIMEOUT_SECONDS} s"
 
     def stop(self) -> None:
         self._server.stop()
@@ -224,6 +229,14 @@ class KafkaServer:
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def _answers(self) -> bool:
+        try:
+            # A new client each time: one whose first question came too early takes the broker for a very old one.
+            self.cluster.admin().list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+        except KafkaException:
+            return False
+        return True
 
     @property
     def _properties(self) -> Path:
@@ -242,7 +255,7 @@ class KafkaServer:
         assert self.quorum is not None
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
         arguments = ("format", "-t", self.quorum.cluster_id, "-c", str(self._properties))
-        command = _java(HEAP, "kafka.tools.StorageTool", *arguments)
+        command = _java(QUICK, "kafka.tools.StorageTool", *arguments)
         try:
             _run(command, FORMAT_TIMEOUT_SECONDS)
         except BaseException:
@@ -376,16 +389,13 @@ def fetch_jars() -> None:
     target = jars_folder()
     if target.is_dir():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+    with one_at_a_time(target), tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        if target.is_dir():
+            return
         copy = "dependency:copy-dependencies"
         command = ["mvn", "-B", "-q", "-f", str(POM), copy, f"-DoutputDirectory={temporary}/jars"]
         _run(command, FETCH_TIMEOUT_SECONDS)
-        try:
-            (Path(temporary) / "jars").rename(target)
-        except OSError:
-            if not target.is_dir():  # Else another run was first.
-                raise
+        (Path(temporary) / "jars").rename(target)
 
 
 def kafka_can_run() -> bool:
