@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test check vectors bench simulate failpoints chaos lock clean servers
+.PHONY: help setup demo dev test check vectors bench bench-growth simulate failpoints chaos lock clean servers
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -20,7 +20,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 TESTS_AT_ONCE := 3
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv with the `worker` command in it, from the lock file
 
@@ -54,8 +54,11 @@ failpoints: setup servers ## Fail every call in every way, on real servers (CELL
 chaos: setup servers ## Run workers while servers and workers are killed, stopped and cut off (MINUTES=5 SEED=1)
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-bench: setup ## Measure the worker beside its ceilings
-	@$(BIN)/python -m tests.bench
+bench: setup ## Measure the worker beside what others use and its ceilings (ORDERS=5000 ROUNDS=3)
+	@$(BIN)/python -m tests.bench $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-growth: setup ## Measure how the cost of an event grows (AXES="history journal" POINTS=2)
+	@$(BIN)/python -m tests.bench.growth $(AXES) $(if $(POINTS),--points $(POINTS))
 
 lock: setup ## Make requirements.lock anew from pyproject.toml, with the newest versions
 	@$(BIN)/uv pip compile pyproject.toml --extra embedded --group dev --universal --python-version 3.11 \

@@ -9,14 +9,17 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.bench.site import ROOT
-
-START_TIMEOUT_SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_SECONDS = 90.0
 STOP_TIMEOUT_SECONDS = 30.0
+LOOK_SECONDS = 0.02
 
 
 def tell(**fields: Any) -> None:
@@ -35,13 +38,11 @@ def stop_at_end_of_input(stop: Callable[[], None]) -> None:
 
 
 class Child:
-    """Run a module of the bench as a process of its own for as long as the context lasts."""
+    """Run a command as a process of its own for as long as the context lasts."""
 
-    def __init__(
-        self, module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -68,19 +69,25 @@ class Child:
     def pid(self) -> int:
         return self._popen.pid
 
-    def told(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> dict[str, Any]:
-        """Wait for the next line. Raises: RuntimeError, if the process ended instead; queue.Empty."""
-        line = self._lines.get(timeout=timeout_seconds)
+    def told(self, timeout_seconds: float) -> dict[str, Any] | None:
+        """Wait for the next line; none may come. Raises: RuntimeError, if the process ended instead."""
+        try:
+            line = self._lines.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return None
         if not line:
-            message = f"{self._popen.args!r} ended with {self._popen.wait()}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"{self._popen.args!r} ended with {self._popen.wait()}")
         fields: dict[str, Any] = json.loads(line)
         return fields
 
     def stop(self) -> dict[str, Any]:
-        """Have it end, and give the last that it says."""
+        """Have it end, and give the last that it says. Raises: queue.Empty, if it does not end."""
         self._close_input()
-        return self.told(STOP_TIMEOUT_SECONDS)
+        last = b"{}"
+        while line := self._lines.get(timeout=STOP_TIMEOUT_SECONDS):
+            last = line
+        fields: dict[str, Any] = json.loads(last)
+        return fields
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
@@ -92,3 +99,57 @@ class Child:
     def _close_input(self) -> None:
         assert self._popen.stdin is not None
         self._popen.stdin.close()
+
+
+def python(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Child:
+    """Run a module of the bench."""
+    return Child([sys.executable, "-m", module, *arguments], environment)
+
+
+class Crew:
+    """Children that share the work, for as long as the context lasts."""
+
+    def __init__(self, start: Callable[[], Child], processes: int) -> None:
+        self._start = start
+        self._processes = processes
+        self._children: list[Child] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._children += [stack.enter_context(self._start()) for _ in range(self._processes)]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.pid for child in self._children]
+
+    def first(self) -> float:
+        """Wait until one of them has its first event, and say when that was. Raises: TimeoutError; RuntimeError."""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            for child in self._children:
+                if told := child.told(LOOK_SECONDS):
+                    return float(told["first"])
+        raise TimeoutError(f"no first event within {START_TIMEOUT_SECONDS:g} s")
+
+    def rss_megabytes_max(self) -> float:
+        """Add up the most memory that each has had so far."""
+        return sum(map(_rss_kilobytes_max, self.pids)) / 1024
+
+    def stop(self) -> dict[str, Any]:
+        """Have them end, and give the last that the first of them says."""
+        told = [child.stop() for child in self._children]
+        return told[0]
+
+
+def _rss_kilobytes_max(pid: int) -> int:
+    # Not what getrusage says, which is the parent's if that was larger when it made the process.
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0])

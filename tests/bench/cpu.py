@@ -7,8 +7,8 @@ from pathlib import Path
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(root: int) -> float:
-    """Add up what a process, all that descend from it and those of them that have ended have spent."""
+def cpu_seconds(*roots: int) -> float:
+    """Add up what processes, all that descend from them and those of them that have ended have spent."""
     ticks: dict[int, int] = {}
     children: defaultdict[int, list[int]] = defaultdict(list)
     for folder in Path("/proc").glob("[0-9]*"):
@@ -20,7 +20,7 @@ def cpu_seconds(root: int) -> float:
         children[int(fields[1])].append(int(folder.name))
         # utime and stime, and those of the children that were waited for.
         ticks[int(folder.name)] = sum(map(int, fields[11:15]))
-    tree = [root]
+    tree = list(roots)
     for process in tree:
         tree += children[process]
     return sum(ticks.get(process, 0) for process in tree) / TICKS_PER_SECOND

@@ -1,7 +1,7 @@
-"""What the bench measures."""
+"""What the bench measures, run by run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -19,19 +19,37 @@ class Cpu:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes per event: what the worker's journal takes on the disk with its indexes, and what was written ahead."""
+
+    journal: float
+    wal: float
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
-    """One run over all events of the workload. `told` is what the child said of itself at its end."""
+    """One run over all events of the workload. `told` is what the client said of itself at its end."""
 
     name: str
     events: int
     seconds: float
     cpu: Cpu
-    told: Mapping[str, Any]
+    seconds_late: float | None = None
+    """What the second half of the events took: what warms up is warm by then."""
+
+    rss_megabytes: float | None = None
+    stored: Stored | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
         """Events a second."""
         return self.events / self.seconds
+
+    @property
+    def rate_late(self) -> float:
+        """Events a second in the second half."""
+        return self.rate if self.seconds_late is None else self.events / 2 / self.seconds_late
 
     def micros(self, seconds: float) -> float:
         """Share seconds out among the events, in microseconds."""
@@ -40,23 +58,18 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from the produce call until the output was visible, of each event."""
+    """Milliseconds from the moment an event was due until its output was visible, of each event."""
 
     name: str
+    load: str
+    events_per_second: float
     millis: Sequence[float]
 
-    def percentile(self, percent: float) -> float:
-        """Give the nearest rank."""
-        ordered = sorted(self.millis)
-        return ordered[max(ceil(percent / 100 * len(ordered)), 1) - 1]
 
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Bytes per event: what the journal takes on the disk with its indexes, and what was written ahead."""
-
-    journal: float
-    wal: float
+def percentile(millis: Sequence[float], percent: float) -> float:
+    """Give the nearest rank."""
+    ordered = sorted(millis)
+    return ordered[max(ceil(percent / 100 * len(ordered)), 1) - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +78,6 @@ class Results:
 
     runs: Sequence[Throughput]
     latencies: Sequence[Latency]
-    stored: Stored
     round_trips: Mapping[int, int]
-    batch_records_max: int
-
-    def named(self, name: str) -> list[Throughput]:
-        return [run for run in self.runs if run.name == name]
+    machine: Mapping[str, str]
+    left_out: Sequence[str]

@@ -1,32 +1,30 @@
-"""The bench's runs, in their order: the ceilings stand around the worker, so that drift shows."""
+"""The bench's runs: every row once a round, forth and then back, so that drift is shared out among them."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 
 import psycopg
 
-from tests.bench.children import Child
-from tests.bench.latency import Clocked, workload
-from tests.bench.library import LIBRARY, run_library
+from tests.bench.children import Crew
+from tests.bench.latency import Clocked, Numbers
+from tests.bench.library import run_library
 from tests.bench.measures import Latency, Results, Stored, Throughput
-from tests.bench.pass_through import Route
-from tests.bench.site import PARTITIONS, Site, deployment
-from tests.bench.sql_alone import Batch, Preparation, SqlAlone, to_records
+from tests.bench.rows import LIBRARY, PASSED, SQL_ALONE, STEPS_ALONE, Inner, Row
+from tests.bench.site import PARTITIONS, Place, Site
+from tests.bench.sql_alone import Batch, Preparation, SqlAlone, run_steps_alone, to_records
 from tests.bench.traffic import Feeder, Reader
-from tests.bench.worker_child import IN_TURN
-from tests.workload import STATES, records
-from worker.bootstrap import Deployment
+from tests.workload import records
+from worker.core.codec import EncodedRecord
+from worker.core.records import Record
 
-PASSED = "pass-through"
-SQL_ALONE = "SQL alone"
-WORKER = "worker"
-WORKER_IN_TURN = "worker, its transactions in turn"
+SLOW = 20
+"""Events a second: what gives up when a run is slower than this, a minute granted."""
 
-EVENTS_PER_SECOND_MIN = 50
-"""What gives up when a run is slower than this, a minute granted."""
+STEADY = 20.0
+"""Events a second, of the steady load."""
 
 Tell = Callable[[str], None]
 
@@ -39,133 +37,135 @@ class Wishes:
     """What a user of the bench may choose."""
 
     orders: int = 5_000
-    latency_seconds: float = 10.0
+    rounds: int = 3
+    latency_seconds: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The records in the input topic of a deployment, and the batches that SQL alone applies."""
+    """The events, as they are sent, as a consumer of all partitions gets them, and the batches of SQL alone."""
 
-    environment: dict[str, str]
-    plan: Deployment
-    events: int
+    sent: Sequence[EncodedRecord]
+    received: Sequence[Record]
     batches: Sequence[Batch]
 
-    @property
-    def outputs(self) -> list[str]:
-        return _outputs(self.plan)
 
+class Bench:
+    """Run rows on a site, and keep what was measured."""
 
-def run_all(site: Site, wishes: Wishes, tell: Tell) -> Results:
-    """Measure everything, telling what is being done."""
-    tell(f"the workload: {wishes.orders} orders, {len(STATES)} events each")
-    workload = _prepared(site, wishes.orders)
-    tell(PASSED)
-    runs = [_pass_through(site, workload, "passed-before")]
-    tell(SQL_ALONE)
-    sql, round_trips = SqlAlone(site).run(workload.batches)
-    runs.append(sql)
-    tell(WORKER)
-    worked, stored = _worker(site, workload)
-    runs.append(worked)
-    tell(WORKER_IN_TURN)
-    runs.append(_worker_in_turn(site, wishes.orders))
-    tell(f"{SQL_ALONE}, again")
-    runs.append(SqlAlone(site).run(workload.batches)[0])
-    tell(f"{PASSED}, again")
-    runs.append(_pass_through(site, workload, "passed-after"))
-    tell(LIBRARY)
-    runs.append(run_library(wishes.orders))
-    tell(f"latency, {wishes.latency_seconds:g} s each")
-    latencies = [_pass_through_latency(site, wishes.latency_seconds), _worker_latency(site, wishes.latency_seconds)]
-    return Results(runs, latencies, stored, round_trips, site.batch_records_max)
+    def __init__(self, site: Site, wishes: Wishes, tell: Tell) -> None:
+        self._site = site
+        self._wishes = wishes
+        self._tell = tell
+        self._round_trips: dict[int, int] = {}
+        self._checksums: dict[str, int] = {}
+        self._runs: list[Throughput] = []
+        self._latencies: list[Latency] = []
 
+    def run(self, rows: Sequence[Row | Inner], left_out: Sequence[str] = ()) -> Results:
+        """Measure everything."""
+        self._tell(f"the workload: {self._wishes.orders} orders, four events each")
+        workload = self._prepared()
+        for number in range(self._wishes.rounds):
+            for row in rows[:: -1 if number % 2 else 1]:
+                self._tell(f"round {number + 1}: {row.name}")
+                self._runs.append(self._run(row, workload))
+        clocked = [row for row in rows if isinstance(row, Row) and row.clocked]
+        for number in range(self._wishes.rounds):
+            for row in clocked[:: -1 if number % 2 else 1]:
+                self._tell(f"round {number + 1}: latency of {row.name}")
+                self._latencies += self._clocked(row)
+        return Results(self._runs, self._latencies, self._round_trips, self._site.machine(), left_out)
 
-def _prepared(site: Site, orders: int) -> Workload:
-    environment = site.environment("bench")
-    plan = _deployed(site, environment)
-    Feeder(site.bootstrap_servers, plan.topics.input).send_all(records(orders))
-    ordered = to_records(site.kafka.cluster.read_all(plan.topics.input))
-    batches = list(Preparation(plan).batches(ordered, site.batch_records_max))
-    return Workload(environment, plan, len(ordered), batches)
+    def _prepared(self) -> Workload:
+        sent = list(records(self._wishes.orders))
+        with self._site.place() as place:
+            Feeder(place.bootstrap_servers, place.input).send_all(sent)
+            received = to_records(self._site.kafka.cluster.read_all(place.input))
+            batches = list(Preparation(place.plan).batches(received, self._site.batch_records_max))
+        return Workload(sent, received, batches)
 
+    def _run(self, row: Row | Inner, workload: Workload) -> Throughput:
+        with self._site.place(row.settings) as place:
+            if isinstance(row, Row):
+                return self._run_processes(row, place, workload)
+            return self._run_inside(row, place, workload)
 
-def _deployed(site: Site, environment: dict[str, str]) -> Deployment:
-    plan = deployment(environment)
-    site.kafka.cluster.create_topics(plan.topic_names(), PARTITIONS)
-    return plan
+    def _run_inside(self, row: Inner, place: Place, workload: Workload) -> Throughput:
+        if row.kind == SQL_ALONE:
+            run, self._round_trips = SqlAlone(self._site, place).run(row.name, workload.batches)
+            return run
+        if row.kind == STEPS_ALONE:
+            return run_steps_alone(row.name, place, workload.received, self._site.batch_records_max)
+        assert row.kind == LIBRARY
+        return run_library(row.name, place, workload.sent)
 
+    def _run_processes(self, row: Row, place: Place, workload: Workload) -> Throughput:
+        Feeder(place.bootstrap_servers, place.input).send_all(workload.sent)
+        with psycopg.connect(place.database_url, autocommit=True) as connection:
+            wal_before = _number(connection, _WAL_POSITION)
+            run = self._timed(row, place, len(workload.sent))
+            wal = _number(connection, _WAL_POSITION) - wal_before
+            stored = Stored(_number(connection, _JOURNAL_BYTES) / run.events, wal / run.events)
+        self._check(row, place, len(workload.sent))
+        return replace(run, stored=stored)
 
-def _outputs(plan: Deployment) -> list[str]:
-    return [name for name in plan.topic_names() if name not in (plan.topics.input, plan.topics.dead_letters)]
+    def _timed(self, row: Row, place: Place, events: int) -> Throughput:
+        """Time processes from their first event until the outputs of all were seen."""
+        half, patience = events // 2, 60 + events / SLOW
+        crew = Crew(lambda: row.start(place), row.processes)
+        with crew, closing(Reader(place.bootstrap_servers, place.outputs, PARTITIONS)) as reader:
+            first = crew.first()
+            before = self._site.cpu(*crew.pids)
+            reader.wait_for(events - half, patience)
+            late = time.monotonic()
+            reader.wait_for(half, patience)
+            end = time.monotonic()
+            cpu = self._site.cpu(*crew.pids).since(before)
+            rss = crew.rss_megabytes_max()
+            told = crew.stop()
+        return Throughput(row.name, events, end - first, cpu, end - late, rss, told=told)
 
+    def _check(self, row: Row, place: Place, events: int) -> None:
+        """Hold what a row has published against what the others have: the same outputs, or nothing is compared."""
+        if row.name == PASSED or row.name in self._checksums:
+            return
+        with closing(Reader(place.bootstrap_servers, place.outputs, PARTITIONS)) as reader:
+            self._checksums[row.name] = reader.checksum(events, 60 + events / SLOW)
+        if len(set(self._checksums.values())) > 1:
+            raise RuntimeError(f"{row.name!r} has published other outputs than {next(iter(self._checksums))!r}")
 
-def _pass_through(site: Site, workload: Workload, output: str) -> Throughput:
-    route = Route(site.bootstrap_servers, workload.plan.topics.input, site.make_topic(output), site.batch_records_max)
-    with _passing(route) as child:
-        return _measured(site, PASSED, child, [output], workload.events)
+    def _clocked(self, row: Row) -> list[Latency]:
+        """Measure at the steady load, then at half of what the row can do."""
+        loads = {"steady": STEADY, "half": self._half(row)}
+        numbers = Numbers()
+        with (
+            self._site.place(row.settings) as place,
+            Crew(lambda: row.start(place), row.processes) as crew,
+            closing(Reader(place.bootstrap_servers, place.outputs, PARTITIONS)) as reader,
+        ):
+            clocked = Clocked(Feeder(place.bootstrap_servers, place.input), reader, row.cause)
+            clocked.warm_up(numbers.warm_up())
+            latencies = [
+                Latency(
+                    row.name, load, rate, clocked.measure(numbers.workload(rate, self._wishes.latency_seconds), rate)
+                )
+                for load, rate in loads.items()
+            ]
+            crew.stop()
+        return latencies
 
-
-def _passing(route: Route) -> Child:
-    return Child("tests.bench.pass_through", [json.dumps(asdict(route))])
-
-
-def _worker(site: Site, workload: Workload) -> tuple[Throughput, Stored]:
-    with psycopg.connect(workload.environment["WORKER_DATABASE_URL"], autocommit=True) as connection:
-        wal_before = _number(connection, _WAL_POSITION)
-        with Child("tests.bench.worker_child", environment=workload.environment) as child:
-            worked = _measured(site, WORKER, child, workload.outputs, workload.events)
-        wal = _number(connection, _WAL_POSITION) - wal_before
-        journal = _number(connection, _JOURNAL_BYTES)
-    return worked, Stored(journal / workload.events, wal / workload.events)
-
-
-def _worker_in_turn(site: Site, orders: int) -> Throughput:
-    """Measure the worker on a deployment of its own, without Kafka's transactions beside PostgreSQL's."""
-    environment = site.environment("in-turn")
-    plan = _deployed(site, environment)
-    Feeder(site.bootstrap_servers, plan.topics.input).send_all(records(orders))
-    with Child("tests.bench.worker_child", [IN_TURN], environment) as child:
-        return _measured(site, WORKER_IN_TURN, child, _outputs(plan), orders * len(STATES))
+    def _half(self, row: Row) -> float:
+        """Give half of what it does; the pass-through is given the load of the fastest worker, to stand beside it."""
+        rates = {
+            name: median(run.rate for run in self._runs if run.name == name)
+            for name in {run.name for run in self._runs}
+        }
+        workers = [rate for name, rate in rates.items() if name.startswith("worker") and "two" not in name]
+        return (max(workers, default=rates[row.name]) if row.name == PASSED else rates[row.name]) / 2
 
 
 def _number(connection: psycopg.Connection, query: str) -> float:
     row = connection.execute(query.encode()).fetchone()
     assert row is not None
     return float(row[0])
-
-
-def _measured(site: Site, name: str, child: Child, outputs: Sequence[str], events: int) -> Throughput:
-    """Time a child from its first event until the outputs of all were seen."""
-    with closing(Reader(site.bootstrap_servers, outputs, PARTITIONS)) as reader:
-        first = child.told()["first"]
-        before = site.cpu(child.pid)
-        reader.wait_for(events, 60 + events / EVENTS_PER_SECOND_MIN)
-        seconds = time.monotonic() - first
-        cpu = site.cpu(child.pid).since(before)
-    return Throughput(name, events, seconds, cpu, child.stop())
-
-
-def _pass_through_latency(site: Site, seconds: float) -> Latency:
-    input_topic, output = site.make_topic("latency-passed-input"), site.make_topic("latency-passed")
-    with _passing(Route(site.bootstrap_servers, input_topic, output, site.batch_records_max)) as child:
-        return Latency(PASSED, _clocked(site, child, (input_topic, [output]), "id", seconds))
-
-
-def _worker_latency(site: Site, seconds: float) -> Latency:
-    environment = site.environment("latency")
-    plan = _deployed(site, environment)
-    with Child("tests.bench.worker_child", environment=environment) as child:
-        return Latency(WORKER, _clocked(site, child, (plan.topics.input, _outputs(plan)), "parentid", seconds))
-
-
-def _clocked(
-    site: Site, child: Child, topics: tuple[str, Sequence[str]], cause: str, seconds: float
-) -> Sequence[float]:
-    """Measure a child that reads the first of these topics and writes the others."""
-    input_topic, outputs = topics
-    with closing(Reader(site.bootstrap_servers, outputs, PARTITIONS)) as reader:
-        millis = Clocked(Feeder(site.bootstrap_servers, input_topic), reader, cause).measure(workload(seconds))
-    child.told()  # That its first event came.
-    child.stop()
-    return millis

@@ -1,4 +1,4 @@
-"""The second ceiling: the SQL of the same batches, prepared beforehand, without Kafka and without steps."""
+"""Two ceilings: the steps of the batches without servers, and the batches' SQL without Kafka and without steps."""
 
 import os
 import tempfile
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from confluent_kafka import Message
 
-from tests.bench.measures import Throughput
-from tests.bench.site import PARTITIONS, Site, deployment
+from tests.bench.measures import Cpu, Throughput
+from tests.bench.site import PARTITIONS, Place, Site
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.process.clock import SystemClock
 from worker.bootstrap import Deployment
@@ -84,19 +84,27 @@ class Preparation:
         return Batch(len(records), reads, writes)
 
 
+def run_steps_alone(name: str, place: Place, records: Sequence[Record], batch_records_max: int) -> Throughput:
+    """Time decoding, steps, routing and encoding, as the worker does them, batch by batch."""
+    preparation = Preparation(place.plan)
+    begun, cpu_begun = time.perf_counter(), time.process_time()
+    events = sum(batch.records for batch in preparation.batches(records, batch_records_max))
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu_begun
+    return Throughput(name, events, seconds, Cpu(client=cpu, postgres=0.0, broker=0.0))
+
+
 class SqlAlone:
     """Apply prepared batches in an empty database."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, place: Place) -> None:
         self._site = site
-        plan = deployment(site.environment("sql-alone"))
-        self._database = PostgresDatabase(plan.database, OWNER)
-        self._database.register(plan.registry.machines, OWNER)
+        self._database = PostgresDatabase(place.plan.database, OWNER)
+        self._database.register(place.plan.registry.machines, OWNER)
         self._database.keep_days(JOURNAL_DAYS)
         begun = Position(0, "topic", 0, 0, OWNER, OWNER)
         self._database.insert_positions([replace(begun, partition=number) for number in range(PARTITIONS)])
 
-    def run(self, batches: Sequence[Batch]) -> tuple[Throughput, dict[int, int]]:
+    def run(self, name: str, batches: Sequence[Batch]) -> tuple[Throughput, dict[int, int]]:
         """Time all batches but the first three, whose round trips are counted."""
         traced, timed = batches[:3], batches[3:]
         round_trips = {batch.records: self._round_trips(batch) for batch in traced}
@@ -108,8 +116,7 @@ class SqlAlone:
         # The servers descend from this process, so the tree's time is not the client's.
         cpu = replace(self._site.cpu(os.getpid()).since(before), client=client, broker=0.0)
         self._database.close()
-        events = sum(batch.records for batch in timed)
-        return Throughput("SQL alone", events, seconds, cpu, {"batches": len(timed)}), round_trips
+        return Throughput(name, sum(batch.records for batch in timed), seconds, cpu), round_trips
 
     def _apply(self, batch: Batch) -> None:
         self._database.lock(OWNER, batch.wanted)

@@ -1,8 +1,10 @@
 """What puts the workload's records into a topic, and what waits for the outputs."""
 
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 
+import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from worker.core.codec import EncodedRecord
@@ -42,8 +44,7 @@ class Feeder:
     def flush(self) -> None:
         """Wait until the broker has everything. Raises: TimeoutError."""
         if left := self._client.flush(TIMEOUT_SECONDS):
-            message = f"{left} records of the workload were not taken within {TIMEOUT_SECONDS:g} s"
-            raise TimeoutError(message)
+            raise TimeoutError(f"{left} records of the workload were not taken within {TIMEOUT_SECONDS:g} s")
 
     def _produce(self, record: EncodedRecord) -> None:
         self._client.produce(self._topic, value=record.value, key=record.key, headers=list(record.headers))
@@ -76,14 +77,32 @@ class Reader:
         return messages
 
     def wait_for(self, records: int, timeout_seconds: float) -> None:
-        """Wait until so many records were seen. Raises: TimeoutError."""
-        seen = 0
+        """Wait until so many more records were seen. Raises: TimeoutError."""
         deadline = time.monotonic() + timeout_seconds
+        seen = 0
         while seen < records:
             if time.monotonic() > deadline:
-                message = f"{seen} of {records} outputs came within {timeout_seconds:g} s"
-                raise TimeoutError(message)
+                raise TimeoutError(f"{seen} of {records} outputs came within {timeout_seconds:g} s")
             seen += len(self.read(min(RECORDS_PER_READ, records - seen), 0.02))
+
+    def checksum(self, records: int, timeout_seconds: float) -> int:
+        """See so many records and add up what each says to whom, whatever their order. Raises: TimeoutError."""
+        deadline = time.monotonic() + timeout_seconds
+        seen = total = 0
+        while seen < records:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{seen} of {records} outputs came within {timeout_seconds:g} s")
+            messages = self.read(min(RECORDS_PER_READ, records - seen), 0.1)
+            total += sum(map(_fingerprint, messages))
+            seen += len(messages)
+        return total % 2**64
 
     def close(self) -> None:
         self._client.close()
+
+
+def _fingerprint(message: Message) -> int:
+    event = orjson.loads(message.value() or b"{}")
+    key = (message.key() or b"").decode()
+    said = [key, *(event[name] for name in ("type", "to", "subject", "dataschema", "parentid", "data"))]
+    return int.from_bytes(hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()[:8], "big")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -56,7 +55,7 @@ class RunStages(Stages):
         return super().stage(name)
 
     def told(self) -> dict[str, Any]:
-        return self._last | {"rss_kilobytes_max": _rss_kilobytes_max()}
+        return self._last
 
     def _close(self) -> None:
         total = perf_counter() - self._begun
@@ -81,12 +80,6 @@ class InTurn:
         else:
             future.set_result(None)
         return PendingCall(future)
-
-
-def _rss_kilobytes_max() -> int:
-    # Not what getrusage says, which is the parent's if that was larger when it made this process.
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0])
 
 
 def main() -> None:

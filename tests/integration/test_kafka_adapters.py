@@ -17,7 +17,7 @@ from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.topics import FIRST_ANSWER_SECONDS, TopicAdmin, TopicShape
 from worker.core.records import Output, Record
-from worker.ports import KafkaFatal, KafkaUnavailable, OffsetUnavailable, PublicationUnknown
+from worker.ports import KafkaFatal, KafkaUnavailable, MembershipRefused, OffsetUnavailable, PublicationUnknown
 
 
 @pytest.fixture
@@ -255,9 +255,9 @@ class TestGroups:
         second.poll_until(is_shared)
         kept, moved = min(member.told.owned), min(second.told.owned)
         publishing.real.send([bench.out(b"2")])
-        with pytest.raises(PublicationUnknown, match="send_offsets_to_transaction"):
+        with pytest.raises(MembershipRefused, match="send_offsets_to_transaction"):
             publishing.real.send_offsets({moved: 2}, before)
-        publishing.real.replace()
+        publishing.real.abort()
         publishing.publish([bench.out(b"3")], {kept: 3})
         assert bench.visible() == [b"1", b"3"]
         assert [member.committed()[one] for one in (kept, moved)] == [3, 1 if moved == 0 else None]

@@ -15,7 +15,7 @@ from tests.servers.proxy import TcpProxy
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin
 from worker.core.records import Output
-from worker.ports import KafkaUnavailable, PublicationUnknown
+from worker.ports import KafkaUnavailable, MembershipRefused, PublicationUnknown
 
 CALL_SECONDS = 3.0
 
@@ -176,7 +176,7 @@ class TestTransactions:
         before = member.consumer.membership()
         share(bench, member)
         publishing.real.send([bench.out(b"1")])
-        with pytest.raises(PublicationUnknown, match=r"send_offsets_to_transaction failed \(abortable; ILLEGAL_GENER"):
+        with pytest.raises(MembershipRefused, match="send_offsets_to_transaction: ILLEGAL_GENERATION"):
             publishing.real.send_offsets({0: 5}, before)
         publishing.real.replace()
         assert bench.visible() == []
