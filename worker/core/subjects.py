@@ -22,6 +22,7 @@ SUBJECT_CHARACTERS_MAX: Final = 4 * 1024
 SUBJECT_DOCUMENT_BYTES_MAX: Final = 64 * 1024
 
 # What was read last is remembered: an instance's events come one soon after the other.
+# Both bounds together bound the memory: a short subject may hold a large document.
 _REMEMBERED_MAX: Final = 1024
 _SHORT: Final = 512
 
