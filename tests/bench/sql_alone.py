@@ -18,7 +18,8 @@ from worker.core.records import Record
 from worker.core.routing import Router
 from worker.core.step import Host
 from worker.ports import Position, Wanted, Writes
-from worker.runtime.batch import Found, Limits, Run, Setting, decode, wanted
+from worker.runtime.arrivals import decode, wanted
+from worker.runtime.batch import Found, Limits, Run, Setting
 from worker.runtime.stages import Stages
 
 OWNER = "bench-sql-alone"

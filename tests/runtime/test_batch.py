@@ -15,7 +15,8 @@ from worker.core.json import dumps
 from worker.core.outcomes import DeadLetterReason
 from worker.core.records import Record
 from worker.ports import JournalRow
-from worker.runtime.batch import Addressed, Broken, Limits, decode, wanted
+from worker.runtime.arrivals import Addressed, Broken, decode, wanted
+from worker.runtime.batch import Limits
 
 NAMES = st.sampled_from(["content-type", "ce_id", "ce_type", "ce_data", "ce_subject", "ce_specversion", "Ce_Id", "x"])
 VALUES = st.sampled_from([b"application/cloudevents+json", b"application/json", b"1.0", b"a.b.c"]) | st.binary(

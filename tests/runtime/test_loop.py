@@ -22,7 +22,7 @@ from worker.ports import (
     PublicationUnknown,
     RevisionMismatch,
 )
-from worker.runtime import batch
+from worker.runtime import arrivals, batch
 from worker.runtime.batch import Limits
 from worker.runtime.intake import Batch
 from worker.runtime.loop import LoopConfig
@@ -162,7 +162,7 @@ def recorded_batches(monkeypatch: pytest.MonkeyPatch) -> list[list[Record]]:
     batches: list[list[Record]] = []
     run = batch.Run.run
 
-    def noted(self: batch.Run, decoded: Sequence[batch.Decoded]) -> None:
+    def noted(self: batch.Run, decoded: Sequence[arrivals.Decoded]) -> None:
         run(self, decoded)
         batches.append(self.applied)
 
@@ -732,7 +732,7 @@ class TestFaultsWithin:
     def test_a_fault_between_reading_and_writing_leaves_no_transaction_open(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(self: batch.Run, decoded: Sequence[batch.Decoded]) -> None:
+        def broken(self: batch.Run, decoded: Sequence[arrivals.Decoded]) -> None:
             raise RuntimeError("of ours")
 
         world = World(kafka_with_orders(1))

@@ -12,7 +12,8 @@ from worker.core.outcomes import DeadLetterReason
 from worker.core.records import Output
 from worker.core.snapshots import decode_snapshot, encode_snapshot
 from worker.ports import JournalRow, Seen
-from worker.runtime.batch import Found, Run, Setting, decode
+from worker.runtime.arrivals import decode
+from worker.runtime.batch import Found, Run, Setting
 from worker.runtime.stages import Stages
 
 

@@ -17,7 +17,8 @@ from worker.core.records import Record
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
 from worker.core.subjects import root_subject
-from worker.runtime.batch import Found, Limits, Run, Setting, decode
+from worker.runtime.arrivals import decode
+from worker.runtime.batch import Found, Limits, Run, Setting
 from worker.runtime.stages import Stages
 from worker.testing import LocalBroker
 

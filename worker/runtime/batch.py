@@ -1,20 +1,17 @@
-"""One batch: records in, everything that PostgreSQL is to keep and Kafka to publish out.
+"""One batch: arrivals in, everything that PostgreSQL is to keep and Kafka to publish out.
 
-Decoding needs nothing but the records; the steps need what the batch read under its locks. Neither does I/O.
+No I/O: the steps need nothing but what the batch read under its locks.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 import structlog
 
-from worker.core.codec import decode_record
-from worker.core.digests import content_digest, event_key, subject_digest
-from worker.core.errors import ExecutionFailure, InvalidEventError, InvalidSubjectError
-from worker.core.events import Event
+from worker.core.digests import content_digest
+from worker.core.errors import ExecutionFailure
 from worker.core.instances import Instance
 from worker.core.outcomes import (
     Advanced,
@@ -29,70 +26,13 @@ from worker.core.outcomes import (
 from worker.core.records import Output, Record
 from worker.core.routing import Router
 from worker.core.step import Host, StepRequest, failed_step, run_step
-from worker.core.subjects import SubjectContent, decode_subject
 from worker.core.texts import clean_text
 from worker.core.times import step_time
-from worker.ports import Clock, JournalRow, Seen, Wanted, Writes
+from worker.ports import Clock, JournalRow, Seen, Writes
+from worker.runtime.arrivals import Addressed, Broken, Decoded
 from worker.runtime.stages import Stages
 
 _LOG = structlog.get_logger("worker.batch")
-
-
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """A record that is an event of an instance."""
-
-    record: Record
-    event: Event
-    subject: SubjectContent
-    digest: bytes
-    key: int
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A record that is no event, or whose subject can't be decoded."""
-
-    record: Record
-    event: Event | None
-    outcome: DeadLettered
-
-
-Decoded = Addressed | Broken
-
-Condemned = Mapping[tuple[int, int], DeadLettered]
-"""Records that become dead letters unseen, by partition and offset."""
-
-NOBODY: Final[Condemned] = MappingProxyType({})
-
-
-def decode(record: Record, condemned: Condemned = NOBODY) -> Decoded:
-    """Decode a record as far as it goes. One that is condemned is not even looked at."""
-    verdict = condemned.get((record.partition, record.offset))
-    if verdict is not None:
-        return Broken(record, None, verdict)
-    if record.fault is not None:
-        outcome = DeadLettered(DeadLetterReason.INVALID_EVENT, InvalidEventError.__name__, record.fault)
-        return Broken(record, None, outcome)
-    try:
-        event = decode_record(record.value, record.headers)
-    except InvalidEventError as error:
-        return Broken(record, None, DeadLettered(DeadLetterReason.INVALID_EVENT, type(error).__name__, str(error)))
-    try:
-        subject = decode_subject(event.subject)
-    except InvalidSubjectError as error:
-        return Broken(record, event, DeadLettered(DeadLetterReason.INVALID_SUBJECT, type(error).__name__, str(error)))
-    return Addressed(record, event, subject, subject_digest(event.subject), event_key(event))
-
-
-def wanted(decoded: Sequence[Decoded], next_offsets: Mapping[int, int]) -> Wanted:
-    """Say what a batch has to lock and read."""
-    addressed = [one for one in decoded if isinstance(one, Addressed)]
-    return Wanted(
-        next_offsets=next_offsets,
-        digests=list({one.digest: None for one in addressed}),
-        event_keys=list({one.key: None for one in addressed}),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from worker.ports import (
     PublicationUnknown,
     Publisher,
 )
-from worker.runtime.batch import Found, Limits, Run, Setting, decode, wanted
+from worker.runtime.arrivals import decode, wanted
+from worker.runtime.batch import Found, Limits, Run, Setting
 from worker.runtime.careful import Care
 from worker.runtime.flood import Flood
 from worker.runtime.intake import Batch, Intake

@@ -17,7 +17,8 @@ from worker.core.registry import Registry
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
 from worker.ports import Position
-from worker.runtime.batch import Found, Limits, Run, Setting, decode, wanted
+from worker.runtime.arrivals import decode, wanted
+from worker.runtime.batch import Found, Limits, Run, Setting
 from worker.runtime.stages import Stages
 
 OWNER = "bench-growth"
