@@ -3,7 +3,7 @@
 import pytest
 
 from worker.cli.dead_letters import Filters
-from worker.cli.moments import moment_text, read_moment
+from worker.cli.moments import moment_text, read_moment, span_text
 from worker.core.dead_letters import Place
 from worker.core.errors import SetupError
 
@@ -37,6 +37,22 @@ def test_what_is_no_moment_is_refused_by_its_option(text: str) -> None:
 def test_moments_are_written_in_utc() -> None:
     assert moment_text(NOW) == "2026-09-21T14:13:20Z"
     assert moment_text(10**18) == "-"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (-5, "0s"),
+        (999, "0s"),
+        (59_000, "59s"),
+        (60_000, "1m"),
+        (3_600_000 + 12 * 60_000 + 5_000, "1h 12m"),
+        (2 * 86_400_000 + 59_000, "2d"),
+        (2 * 86_400_000 + 4 * 3_600_000, "2d 4h"),
+    ],
+)
+def test_spans_are_written_in_their_two_largest_units(milliseconds: int, text: str) -> None:
+    assert span_text(milliseconds) == text
 
 
 def test_filters_are_read() -> None:

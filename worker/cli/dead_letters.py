@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import re
 import sys
 import time
 from base64 import b64encode
@@ -29,6 +30,10 @@ from worker.terminal.lines import names_subject, short_subject
 from worker.terminal.texts import counted, harmless, table
 
 LIMIT: Final = 100
+REDRIVEN: Final = "redriven"
+DISCARDED: Final = "discarded"
+MACHINE_PREFIX: Final = "arvo.orc."
+_BECOME: Final = {(False, False): "no", (True, False): "yes", (False, True): "discarded"}
 _HEADS: Final = ("PLACE", "FAILED AT", "REASON", "FROM", "INSTANCE", "WHAT")
 _WHAT_CHARACTERS_MAX: Final = 60
 
@@ -43,6 +48,8 @@ class Filters:
     until: str | None = None
     sources: Sequence[str] = ()
     places: Sequence[str] = ()
+    machines: Sequence[str] = ()
+    matching: str | None = None
 
     def selection(self) -> Selection:
         """Read them. Raises: SetupError."""
@@ -55,6 +62,8 @@ class Filters:
             until=None if self.until is None else read_moment(self.until, "--until", now),
             sources=frozenset(self.sources),
             places=frozenset(map(named_place, self.places)),
+            machines=frozenset(named for one in self.machines for named in (one, f"{MACHINE_PREFIX}{one}")),
+            matching=None if self.matching is None else _pattern(self.matching),
         )
 
 
@@ -69,7 +78,8 @@ def list_dead_letters(filters: Filters, limit: int, *, redriven_too: bool, as_js
         return
     if listing.documents:
         heads = (*_HEADS[:3], "REDRIVEN", *_HEADS[3:]) if redriven_too else _HEADS
-        sys.stdout.write(f"{table([heads, *(_row(one, redriven_too) for one in listing.documents)])}\n")
+        rows = [heads, *(_row(one, redriven_too) for one in listing.documents)]
+        sys.stdout.write(f"{table(rows)}\n")
     sys.stdout.flush()
     sys.stderr.write(f"{_summary(listing)}\n")
 
@@ -114,8 +124,8 @@ def named_place(text: str) -> Place:
     return place
 
 
-def summary_of(letter: DeadLetter, *, is_redriven: bool) -> dict[str, Any]:
-    """Give what a list tells of a dead letter, as JSON."""
+def summary_of(letter: DeadLetter, become: str = "") -> dict[str, Any]:
+    """Give what a list tells of a dead letter, as JSON; it may have become `redriven` or `discarded`."""
     event = letter.event()
     return {
         "place": str(letter.place),
@@ -131,7 +141,8 @@ def summary_of(letter: DeadLetter, *, is_redriven: bool) -> dict[str, Any]:
         "type": event and event.type,
         "id": event and event.id,
         "group_id": letter.group_id,
-        "redriven": is_redriven,
+        "redriven": become == REDRIVEN,
+        "discarded": become == DISCARDED,
     }
 
 
@@ -149,27 +160,36 @@ def _listing(reader: DeadLetterTopic, selection: Selection, limit: int, *, redri
     count = 0
     newest: list[tuple[int, Place, dict[str, Any]]] = []
     for letter in _letters(reader, extent):
-        is_redriven = letter.place.offset in marked[letter.place.partition]
-        if (is_redriven and not redriven_too) or not selection.takes(letter):
+        become = next((word for word, of in marked.items() if letter.place.offset in of[letter.place.partition]), "")
+        if (become and not redriven_too) or not selection.takes(letter):
             continue
         count += 1
         ranked = letter.failed_at, letter.place
         if len(newest) < limit:
-            heapq.heappush(newest, (*ranked, summary_of(letter, is_redriven=is_redriven)))
+            heapq.heappush(newest, (*ranked, summary_of(letter, become)))
         elif ranked > newest[0][:2]:
-            heapq.heapreplace(newest, (*ranked, summary_of(letter, is_redriven=is_redriven)))
+            heapq.heapreplace(newest, (*ranked, summary_of(letter, become)))
     return _Listing([document for _, _, document in sorted(newest, key=lambda one: one[:2])], count)
 
 
-def _marked(reader: DeadLetterTopic, extent: Extent) -> dict[int, Offsets]:
-    """Find which dead letters have a marker: it stands behind them, so that they are found first."""
-    marked = {partition: Offsets(first) for partition, first in extent.firsts.items()}
+def _marked(reader: DeadLetterTopic, extent: Extent) -> dict[str, dict[int, Offsets]]:
+    """Find which dead letters have a marker, by what became of them: it stands behind them, so it is found first."""
+    marked = {
+        word: {partition: Offsets(first) for partition, first in extent.firsts.items()}
+        for word in (REDRIVEN, DISCARDED)
+    }
     for record in reader.read(extent.firsts, extent.ends):
         told = read_record(record)
         # One whose dead letter is gone already is of no interest.
         if isinstance(told, Marker) and told.place.offset >= extent.firsts[record.partition]:
-            marked[record.partition].add(told.place.offset)
+            marked[_word(told)][record.partition].add(told.place.offset)
     return marked
+
+
+def _word(marker: Marker | None) -> str:
+    if marker is None:
+        return ""
+    return DISCARDED if marker.is_discard else REDRIVEN
 
 
 def _letters(reader: DeadLetterTopic, extent: Extent) -> Iterator[DeadLetter]:
@@ -198,6 +218,13 @@ def _found(reader: DeadLetterTopic, place: Place) -> tuple[DeadLetter, Marker | 
     return letter, None
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise SetupError(f"--matching: {text} is no regular expression: {error}") from error
+
+
 def _reason(text: str) -> str:
     reason = text.upper().replace("-", "_")
     if reason not in ADVICE:
@@ -212,7 +239,7 @@ def _row(document: dict[str, Any], redriven_too: bool) -> tuple[str, ...]:  # no
         document["place"],
         document["failed_at"],
         document["reason"],
-        *((("yes" if document["redriven"] else "no"),) if redriven_too else ()),
+        *(((_BECOME[document["redriven"], document["discarded"]]),) if redriven_too else ()),
         document["source"],
         "-" if subject is None else short_subject(subject),
         what if len(what) <= _WHAT_CHARACTERS_MAX else f"{what[:_WHAT_CHARACTERS_MAX]}…",
@@ -231,9 +258,9 @@ def _whole(letter: DeadLetter, marker: Marker | None) -> dict[str, Any]:
     event, advice = letter.event(), ADVICE.get(letter.reason, UNKNOWN)
     bytes_of = {"event": event_to_json(event)} if event else {"value": _json_bytes(letter.original.value)}
     return {
-        **summary_of(letter, is_redriven=marker is not None),
+        **summary_of(letter, _word(marker)),
         "redriven_at": marker and moment_text(marker.at),
-        "redriven_to": marker and marker.topic,
+        "redriven_to": marker and (marker.topic or None),
         "meaning": advice.meaning,
         "remedy": advice.remedy,
         "worker_version": letter.worker_version,
@@ -267,7 +294,9 @@ def _facts(letter: DeadLetter, marker: Marker | None) -> Iterator[tuple[str, str
     subject = letter.subject()
     if subject is not None:
         yield "instance", f"{short_subject(subject)}, subject {subject}"
-    yield "redriven", "no" if marker is None else f"{moment_text(marker.at)}, to {marker.topic}"
+    yield "redriven", "no" if marker is None or marker.is_discard else f"{moment_text(marker.at)}, to {marker.topic}"
+    if marker is not None and marker.is_discard:
+        yield "discarded", moment_text(marker.at)
 
 
 def _told_headers(headers: Headers) -> Iterator[str]:

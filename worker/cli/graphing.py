@@ -14,15 +14,24 @@ from worker.core.graphs.wording import Heading
 from worker.core.machines import Machine
 from worker.core.versions import version_key
 
-FORMATS: Final[Mapping[str, Callable[[Outline, Heading], str]]] = {"mermaid": mermaid_of, "svg": svg_of}
+FORMATS: Final[Mapping[str, Callable[[Outline, Heading, frozenset[str]], str]]] = {
+    "mermaid": mermaid_of,
+    "svg": svg_of,
+}
 
 
 def draw_machine(named: str | None, graph_format: str, output: Path | None) -> None:
     """Print the picture, or write it to a file. Raises: SetupError."""
-    if graph_format not in FORMATS:
-        raise SetupError(f"--format {graph_format}: expected {' or '.join(FORMATS)}")
-    machine = _chosen(loaded_machines(), named)
-    picture = FORMATS[graph_format](outline_of(machine.chart), Heading.of_machine(machine)).rstrip("\n") + "\n"
+    _check_format(graph_format)
+    write_picture(_chosen(loaded_machines(), named), graph_format, output)
+
+
+def write_picture(
+    machine: Machine, graph_format: str, output: Path | None, active: frozenset[str] = frozenset()
+) -> None:
+    """Print a machine's picture, or write it to a file, with these of its states set off. Raises: SetupError."""
+    _check_format(graph_format)
+    picture = FORMATS[graph_format](outline_of(machine.chart), Heading.of_machine(machine), active).rstrip("\n") + "\n"
     if output is None:
         sys.stdout.write(picture)
         return
@@ -31,6 +40,11 @@ def draw_machine(named: str | None, graph_format: str, output: Path | None) -> N
     except OSError as error:
         raise SetupError(f"the picture can't be written to {output}: {error.strerror}") from error
     sys.stderr.write(f"{machine.source} {machine.version} drawn to {output}\n")
+
+
+def _check_format(graph_format: str) -> None:
+    if graph_format not in FORMATS:
+        raise SetupError(f"--format {graph_format}: expected {' or '.join(FORMATS)}")
 
 
 def _chosen(machines: Sequence[Machine], named: str | None) -> Machine:

@@ -8,6 +8,7 @@ from worker.core.errors import SetupError
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def read_moment(text: str, option: str, now: int) -> int:
@@ -30,3 +31,26 @@ def moment_text(milliseconds: int) -> str:
         return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, OSError, ValueError):
         return "-"
+
+
+def span_text(milliseconds: int) -> str:
+    """Write how long something took, or is ago, in its two largest units, as `3h 12m`."""
+    left = max(0, milliseconds) // 1000
+    parts: list[str] = []
+    for unit, seconds in _UNITS:
+        count, left = divmod(left, seconds)
+        if count or parts:
+            parts.append(f"{count}{unit}")
+        if len(parts) == 2:  # noqa: PLR2004
+            break
+    return " ".join(part for part in parts if not part.startswith("0")) or "0s"
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Give milliseconds since the epoch."""
+    return round(moment.timestamp() * 1000)
+
+
+def datetime_of(milliseconds: int) -> datetime:
+    """Give the aware moment. Raises: ValueError, OverflowError, where there is none."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -23,6 +23,7 @@ from worker.logs import configure_logs
 from worker.ports import Position, PositionMoved, Standing
 from worker.runtime.taking import GoOn, Refused, Republish, RunAgain, decide
 from worker.settings import Settings, load_settings
+from worker.terminal.colours import Colour, Tinted, colours_on
 from worker.terminal.faults import fail
 from worker.terminal.texts import counted, table
 
@@ -177,7 +178,8 @@ def list_partitions(*, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(_document(scene), indent=2) + "\n")
         return
-    sys.stdout.write(table([_HEADS, *(_cells(scene, one) for one in scene.stands.values())]) + "\n")
+    rows = [_HEADS, *(_cells(scene, one) for one in scene.stands.values())]
+    sys.stdout.write(table(rows, colours=colours_on(sys.stdout)) + "\n")
     sys.stdout.flush()
     for note in _notes(scene):
         sys.stderr.write(f"{note}\n")
@@ -232,7 +234,7 @@ def adopt_database(*, yes: bool) -> None:
 
 def _refuse_if_bound_elsewhere(scene: Scene) -> None:
     if scene.served not in (None, scene.ours):
-        raise SetupError(f"{_bound_text(scene)}: correct the settings, or run `worker adopt` first. {_NOTHING}")
+        raise SetupError(f"{bound_text(scene)}: correct the settings, or run `worker adopt` first. {_NOTHING}")
 
 
 def _refuse_if_alive(members: Sequence[Member], sessions: Sequence[WorkerSession]) -> None:
@@ -325,9 +327,10 @@ def _cells(scene: Scene, stand: Stand) -> tuple[str, ...]:
         _owner_text(scene, row),
         row and row.deaths,
         row and row.attempts,
-        stand.would(scene.topic_id),
     )
-    return tuple(map(_text, cells))
+    would = stand.would(scene.topic_id)
+    # What is refused is written in capitals.
+    return *map(_text, cells), Tinted(would, Colour.BAD if would.isupper() else None)
 
 
 def _topic_word(scene: Scene, row: Position | None) -> str | None:
@@ -348,11 +351,12 @@ def _is_alive(scene: Scene, owner: str) -> bool:
 
 def _notes(scene: Scene) -> Iterator[str]:
     if scene.served not in (None, scene.ours):
-        yield f"{_bound_text(scene)}: workers won't start; correct the settings, or see `worker adopt --help`"
+        yield f"{bound_text(scene)}: workers won't start; correct the settings, or see `worker adopt --help`"
     yield f"{counted(len(scene.members), 'member')} in the consumer group {scene.ours.group_id}"
 
 
-def _bound_text(scene: Scene) -> str:
+def bound_text(scene: Scene) -> str:
+    """Say whom the database serves, and whom the settings name."""
     return (
         f"the database serves cluster, group and topic {', '.join(_served_cells(scene.served))}, and the settings name "
         f"{', '.join(_served_cells(scene.ours))}"

@@ -14,7 +14,8 @@ from worker.cli.loading import deployment_without, missing_topics
 from worker.core.codec import encode_record
 from worker.core.contracts import PARENT_SUBJECT
 from worker.core.errors import InvalidDataError, InvalidEventError, InvalidSubjectError, SetupError
-from worker.core.events import Event, create_event, event_from_json, is_reverse_dns
+from worker.core.event_rules import is_reverse_dns
+from worker.core.events import Event, create_event, event_from_json
 from worker.core.json import dumps, loads
 from worker.core.machines import Machine, MachineInput
 from worker.core.records import Output

@@ -1,8 +1,8 @@
-"""`worker dead-letters redrive`: back to where they came from, each exactly once."""
+"""`worker dead-letters redrive` and `discard`: back to where they came from, each exactly once, or nowhere."""
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from worker.adapters.kafka.redriving import Done, Journal, Redrive, RedrivePlan
 from worker.adapters.postgres.journal_records import JournalRecords
 from worker.adapters.postgres.session import DatabaseConfig
 from worker.cli.dead_letters import Filters, checked_config, summary_of
+from worker.cli.loading import settings_without
 from worker.core.dead_letters import DeadLetter, read_record
 from worker.core.errors import SetupError
 from worker.core.json import dumps
@@ -21,6 +22,7 @@ from worker.core.redrives import Survey, find_original
 from worker.core.routing import Topics
 from worker.logs import configure_logs
 from worker.settings import Settings, load_settings
+from worker.terminal.colours import is_terminal
 from worker.terminal.faults import FAILED, fail
 from worker.terminal.lines import counts_text
 from worker.terminal.signals import sigterm_interrupts
@@ -33,12 +35,30 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """Say how a redrive is gone about."""
+    """Say how a redrive is gone about; one that discards sends nothing anywhere."""
 
     limit: int | None
     dry_run: bool
     yes: bool
     as_json: bool
+    discards: bool = False
+
+    @property
+    def words(self) -> "Words":
+        """Give what to call it."""
+        return DISCARDING if self.discards else REDRIVING
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a redrive is called, and what it makes of a dead letter."""
+
+    verb: str
+    done: str
+
+
+REDRIVING: Final = Words("Redrive", "redriven")
+DISCARDING: Final = Words("Discard", "discarded")
 
 
 def redrive_dead_letters(filters: Filters, going: Going) -> None:
@@ -47,36 +67,39 @@ def redrive_dead_letters(filters: Filters, going: Going) -> None:
     Raises: SetupError, KafkaUnavailable, RedriveFenced, RedriveUnknown, DatabaseUnavailable, DatabaseRefused.
     """
     configure_logs("error", "console")
-    settings = load_settings().settings
+    if going.discards and filters == Filters():
+        raise SetupError("say which: places, or an option that lets some through; --matching '' lets all through")
+    settings = settings_without("database_url") if going.discards else load_settings().settings
     plan = _plan(settings, filters, going)
     if going.dry_run:
-        _show(plan, as_json=going.as_json)
+        _show(plan, going)
         return
     if not going.yes:
-        plan = _confirmed(plan)
-    done = _redriven(settings, plan, as_json=going.as_json)
+        plan = _confirmed(plan, going.words)
+    done = _redriven(settings, plan, going)
     if done.left:
         sys.exit(FAILED)
 
 
 def _plan(settings: Settings, filters: Filters, going: Going) -> RedrivePlan:
     selection, topic = filters.selection(), Topics(settings.topic_prefix).dead_letters
-    return RedrivePlan(checked_config(settings), topic, settings.group_id, selection, going.limit)
+    return RedrivePlan(checked_config(settings), topic, settings.group_id, selection, going.limit, going.discards)
 
 
-def _show(plan: RedrivePlan, *, as_json: bool) -> None:
+def _show(plan: RedrivePlan, going: Going) -> None:
     """Print a line for each that would be redriven."""
     with plan.reader() as reader:
         survey = plan.survey(reader, reader.stable_extent())
         for letter in _pending(reader, survey):
-            if as_json:
-                sys.stdout.write(f"{dumps(summary_of(letter, is_redriven=False)).decode()}\n")
+            if going.as_json:
+                sys.stdout.write(f"{dumps(summary_of(letter)).decode()}\n")
             else:
-                line = f"{letter.place}  {letter.reason}  {letter.source}  → {letter.original.topic}"
+                to = "" if going.discards else f"  → {letter.original.topic}"
+                line = f"{letter.place}  {letter.reason}  {letter.source}{to}"
                 sys.stdout.write(f"{harmless(line)}\n")
     sys.stdout.flush()
     done = Done(len(survey), survey.marked, foreign=survey.foreign)
-    sys.stderr.write(f"{counted(len(survey), 'dead letter')} would be redriven\n{_notes(done)}")
+    sys.stderr.write(f"{counted(len(survey), 'dead letter')} would be {going.words.done}\n{_notes(done, going.words)}")
 
 
 def _pending(reader: DeadLetterTopic, survey: Survey) -> Iterator[DeadLetter]:
@@ -87,22 +110,23 @@ def _pending(reader: DeadLetterTopic, survey: Survey) -> Iterator[DeadLetter]:
             yield letter
 
 
-def _confirmed(plan: RedrivePlan) -> RedrivePlan:
+def _confirmed(plan: RedrivePlan, words: Words) -> RedrivePlan:
     """Ask, and give a plan of what was asked about: not of what comes in meanwhile. Raises: SetupError."""
     if not sys.stdin.isatty():
-        raise SetupError("there is nobody to ask: say --yes, or look first with --dry-run. Nothing was redriven")
+        raise SetupError(f"there is nobody to ask: say --yes, or look first with --dry-run. Nothing was {words.done}")
     with plan.reader() as reader:
         extent = reader.stable_extent()
         survey = plan.survey(reader, extent)
-    if len(survey) and not typer.confirm(f"Redrive {counted(len(survey), 'dead letter')} of {plan.topic}?", err=True):
-        fail("nothing was redriven")
+    question = f"{words.verb} {counted(len(survey), 'dead letter')} of {plan.topic}?"
+    if len(survey) and not typer.confirm(question, err=True):
+        fail(f"nothing was {words.done}")
     return replace(plan, selection=replace(plan.selection, below=extent.ends))
 
 
-def _redriven(settings: Settings, plan: RedrivePlan, *, as_json: bool) -> Done:
+def _redriven(settings: Settings, plan: RedrivePlan, going: Going) -> Done:
     url = settings.database_url.get_secret_value()
     records = JournalRecords(DatabaseConfig(url), Topics(settings.topic_prefix).input, plan.transactional_id)
-    progress = _Progress()
+    progress = _Progress(going.words.done)
     redrive = Redrive(plan, _journal(records), progress.show)
     is_over = False
     try:
@@ -114,7 +138,7 @@ def _redriven(settings: Settings, plan: RedrivePlan, *, as_json: bool) -> Done:
         progress.clear()
         # Whatever ended it, that much is done for good.
         if is_over or redrive.done.redriven:
-            _tell(redrive.done, as_json=as_json)
+            _tell(redrive.done, going)
     return redrive.done
 
 
@@ -126,21 +150,21 @@ def _journal(records: JournalRecords) -> Journal:
     return find
 
 
-def _tell(done: Done, *, as_json: bool) -> None:
+def _tell(done: Done, going: Going) -> None:
     """Print what was done."""
-    if as_json:
-        sys.stdout.write(f"{dumps(_document(done)).decode()}\n")
+    if going.as_json:
+        sys.stdout.write(f"{dumps(_document(done, going.words)).decode()}\n")
     else:
         where = f": {counts_text(done.topics)}" if done.topics else ""
-        sys.stdout.write(f"{counted(done.redriven, 'dead letter')} redriven{where}\n")
+        sys.stdout.write(f"{counted(done.redriven, 'dead letter')} {going.words.done}{where}\n")
     sys.stdout.flush()
-    sys.stderr.write(_notes(done))
+    sys.stderr.write(_notes(done, going.words))
 
 
-def _document(done: Done) -> dict[str, object]:
+def _document(done: Done, words: Words) -> dict[str, object]:
     skipped = [{"why": why, "count": count, "first": str(first)} for why, (count, first) in done.skipped.items()]
     return {
-        "redriven": done.redriven,
+        words.done: done.redriven,
         "topics": dict(done.topics),
         "redriven_before": done.marked,
         "other_groups": dict(done.foreign),
@@ -148,30 +172,28 @@ def _document(done: Done) -> dict[str, object]:
     }
 
 
-def _notes(done: Done) -> str:
-    return "".join(f"{harmless(line)}\n" for line in _noted(done))
+def _notes(done: Done, words: Words) -> str:
+    return "".join(f"{harmless(line)}\n" for line in _noted(done, words))
 
 
-def _noted(done: Done) -> Iterator[str]:
+def _noted(done: Done, words: Words) -> Iterator[str]:
     if done.marked:
-        yield f"{done.marked} redriven before"
-    yield from _of_groups(done.foreign)
+        yield f"{done.marked} redriven or discarded before"
+    for group, count in done.foreign.items():
+        to_do = f"{words.verb.lower()} them with WORKER_GROUP_ID={group}"
+        yield f"not {words.done}: {count} of the consumer group {group}: {to_do}"
     for why, (count, first) in done.skipped.items():
         more = f" and {count - 1} more" if count > 1 else ""
-        yield f"not redriven: {first}{more}: {why}"
-
-
-def _of_groups(foreign: Mapping[str, int]) -> Iterator[str]:
-    for group, count in foreign.items():
-        yield f"not redriven: {count} of the consumer group {group}: redrive them with WORKER_GROUP_ID={group}"
+        yield f"not {words.done}: {first}{more}: {why}"
 
 
 @dataclass(slots=True)
 class _Progress:
     """Show how far a redrive is: in place on a terminal, else by a line now and then."""
 
+    _word: str
     _last: float = field(default_factory=time.monotonic)
-    _on_terminal: bool = field(default_factory=sys.stderr.isatty)
+    _on_terminal: bool = field(default_factory=lambda: is_terminal(sys.stderr))
 
     def show(self, done: Done) -> None:
         """Show it, if the time has come."""
@@ -180,7 +202,7 @@ class _Progress:
             return
         self._last = now
         begin, end = (_CLEAR_LINE, "") if self._on_terminal else ("", "\n")
-        sys.stderr.write(f"{begin}{done.redriven} of {done.total} redriven{end}")
+        sys.stderr.write(f"{begin}{done.redriven} of {done.total} {self._word}{end}")
         sys.stderr.flush()
 
     def clear(self) -> None:

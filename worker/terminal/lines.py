@@ -75,6 +75,8 @@ class Told:
         match self.dead_letter:
             case DeadLetter() as letter:
                 return f"{letter.reason}  {letter.source}  {_cut(letter.error_message)}"
+            case Marker(place=place, is_discard=True):
+                return f"discarded  {placed(self.received.topic, place)}"
             case Marker(place=place, topic=topic):
                 return f"redriven  {placed(self.received.topic, place)}  to {topic}"
             case None:
