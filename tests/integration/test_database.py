@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from worker.adapters.postgres.blocks import HELD, ROW_BYTES, kept
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.core.digests import lock_key, subject_digest
@@ -334,8 +335,10 @@ def test_the_journal_keeps_the_record_byte_for_byte(
     begin(database)
     commit(database, writes(journal=[row(states_before=("a", 'b"'), error_message="x")]))
     with psycopg.connect(each_migrated_database_url) as connection:
-        kept = connection.execute("SELECT record_key, event, states_before FROM journal").fetchone()
-    assert kept == (b"\xff\x00", b"not \xff utf-8", ["a", 'b"'])
+        query = f"SELECT row.states_before, {ROW_BYTES} FROM journal AS row {HELD}"  # noqa: S608 - Constants.
+        ((states, *stored),) = connection.execute(query).fetchall()
+    headers = (("x", b"\x00"), ("y", None))
+    assert (states, kept(stored)) == (["a", 'b"'], (b"\xff\x00", b"not \xff utf-8", headers, ()))
 
 
 def test_a_subject_s_lock_makes_the_second_batch_wait(database: PostgresDatabase, other: PostgresDatabase) -> None:
@@ -427,7 +430,7 @@ def test_a_batch_costs_a_fixed_number_of_round_trips(
     created = [(digest, replace(INSTANCE, subject=f"subject-{n}")) for n, digest in enumerate(digests)]
     rows = [row(10 + number) for number in range(subjects)]
     commit(database, writes(10 + subjects, created=created, journal=rows))
-    assert len(pipelines) == 2, "one pipeline reads, one writes; the instances and COMMIT are a round trip each"
+    assert len(pipelines) == 2, "one pipeline reads, one writes; the instances, the journal and COMMIT go beside them"
 
 
 def test_a_release_does_not_wait_for_ever(database: PostgresDatabase, each_migrated_database_url: str) -> None:

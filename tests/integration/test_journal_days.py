@@ -84,10 +84,11 @@ def test_a_day_is_like_the_default_partition(connection: Connection, today: date
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum
     """
+    stored = "SELECT reloptions FROM pg_class WHERE oid = %s::regclass"
     indexed = (
         "SELECT regexp_replace(indexdef, 'journal_(default|[0-9]+)', 'day', 'g') FROM pg_indexes WHERE tablename = %s"
     )
-    for query in (described, indexed):
+    for query in (described, stored, indexed):
         day, default = (
             sorted(connection.execute(query, (table,)), key=repr) for table in (name(today), "journal_default")
         )

@@ -1,6 +1,6 @@
 """What Kafka's errors mean to a publication, and calls that never return."""
 
-from threading import Event
+from threading import Event, Thread, current_thread
 
 import pytest
 from confluent_kafka import KafkaError
@@ -59,3 +59,36 @@ class TestBounds:
         end.set()
         raised.value.thread.join(10)
         assert not raised.value.thread.is_alive()
+
+    def test_a_thread_serves_one_call_after_the_other_unless_it_was_left_behind(self) -> None:
+        threads: list[Thread] = []
+        end = Event()
+
+        def note() -> None:
+            threads.append(current_thread())
+
+        def wait() -> None:
+            note()
+            end.wait(10)
+
+        call_within(10, "first", note)
+        call_within(10, "second", note)
+        with pytest.raises(Unreturned):
+            call_within(0.05, "third", wait)
+        call_within(10, "fourth", note)
+        end.set()
+        first, second, third, fourth = threads
+        assert first is second is third
+        assert fourth is not third
+
+    def test_a_call_that_fails_leaves_its_thread_to_the_next(self) -> None:
+        threads: list[Thread] = []
+
+        def fail() -> None:
+            threads.append(current_thread())
+            raise TimeoutError("of the call's own")
+
+        for _ in range(2):
+            with pytest.raises(TimeoutError, match="of the call's own"):
+                call_within(10, "fail", fail)
+        assert threads[0] is threads[1]

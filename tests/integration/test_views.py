@@ -8,8 +8,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
-from worker.adapters.postgres.frames import pack_headers, pack_outputs
-from worker.core.records import Output
+from worker.adapters.postgres.frames import pack_headers
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
@@ -54,8 +53,8 @@ def only(connection: Connection, view: str) -> dict[str, Any]:
 
 def test_a_journal_row_is_shown_as_json_and_times(connection: Connection) -> None:
     headers = (("ce_id", b"1"), ("trace", None), ("raw", b"\xff"))
-    outputs = (Output("orchestrator.default", b"subject", b'{"id": "2"}', ()),)
-    journal(connection, event=EVENT, event_headers=pack_headers(headers), outputs=pack_outputs(outputs))
+    outputs = b'[{"topic": "orchestrator.default", "key": "subject", "value": "{}", "headers": []}]'
+    journal(connection, event=EVENT, event_headers=pack_headers(headers), outputs=outputs)
     row = only(connection, "journal_events")
     assert row["event"]["id"] == "1"
     assert [header for header, _ in row["event_headers"]] == ["ce_id", "trace", "raw"]

@@ -8,6 +8,9 @@ import psycopg
 import pytest
 
 from worker.adapters.postgres import migrate as module
+from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.frames import unpack_headers, unpack_outputs
+from worker.adapters.postgres.journal_records import JournalRecords
 from worker.adapters.postgres.migrate import (
     MigrationReport,
     current_revision,
@@ -15,10 +18,13 @@ from worker.adapters.postgres.migrate import (
     migrate,
     require_current,
 )
+from worker.adapters.postgres.session import DatabaseConfig
 from worker.core.errors import SetupError
+from worker.core.records import Output, Record
+from worker.ports import JournalRow, Position, Wanted, Writes
 
 HEAD = head_revision()
-ALL = ("0001", "0002", "0003")
+ALL = ("0001", "0002", "0003", "0004", "0005")
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -68,7 +74,7 @@ def test_a_failed_migration_changes_nothing(database_url: str) -> None:
 
 
 def test_no_revision_of_that_name(database_url: str) -> None:
-    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002, 0003 and head"):
+    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002, 0003, 0004, 0005 and head"):
         migrate(database_url, to="9999")
 
 
@@ -182,6 +188,64 @@ def test_what_there_is_goes_on_under_the_third_revision(database_url: str) -> No
     with psycopg.connect(database_url) as connection:
         left = connection.execute("SELECT tableoid::regclass::text FROM journal").fetchall()
         assert left == [("journal_20260102",)], "rows of an incarnation that ended are gone"
+
+
+OLD_OUTPUTS = (
+    b'[{"topic":"out","key":"key","value":"{\\"a\\": 1}","headers":[["h",{"base64":"AP8="}],["n",null]]},'
+    b'{"topic":"out","key":null,"value":{"base64":"/w=="},"headers":[]}]'
+)
+OUTPUTS = (
+    Output("out", b"key", b'{"a": 1}', (("h", b"\x00\xff"), ("n", None))),
+    Output("out", None, b"\xff", ()),
+)
+
+
+def test_journals_from_before_there_were_blocks_are_read_and_published(database_url: str) -> None:
+    migrate(database_url, to="0003")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO positions VALUES (0, 't', 8, 7, 'owner', 'transactional')")
+        connection.execute(
+            "INSERT INTO journal (partition, record_offset, record_timestamp, consumed, outcome, record_key, event,"
+            " event_headers, outputs) VALUES (0, 7, 0, true, 'advanced', %s, %s, %s, %s)",
+            (b"key", b'{"id": "1"}', b'[["h","v"]]', OLD_OUTPUTS),
+        )
+    migrate(database_url)
+    database, records = PostgresDatabase(DatabaseConfig(database_url), "owner"), journal_records(database_url)
+    assert [one.outputs for one in database.unpublished(0, 7, 8)] == [OUTPUTS]
+    assert records.kept(0, 7) == [Output("in", b"key", b'{"id": "1"}', (("h", b"v"),)), *OUTPUTS]
+    database.close()
+    records.close()
+    with psycopg.connect(database_url) as connection:
+        shown = connection.execute("SELECT event ->> 'id', outputs -> 0 ->> 'topic' FROM journal_events").fetchall()
+    assert shown == [("1", "out")]
+
+
+def test_blocks_are_rows_again_under_the_third_revision(database_url: str) -> None:
+    migrate(database_url)
+    database = PostgresDatabase(DatabaseConfig(database_url), "owner")
+    database.insert_positions([Position(0, "t", 5, 5, "owner", "transactional")])
+    database.lock("owner", Wanted({0: 5}, [], []))
+    records = [
+        Record(0, 5, 0, None, b"\xff\x00", ()),
+        Record(0, 6, 0, b"key", None, (("h", b"v"), ("n", None), ("b", b"\xff"))),
+    ]
+    rows = [
+        JournalRow(record, "advanced", 0, outputs=outputs)
+        for record, outputs in zip(records, ((), OUTPUTS), strict=True)
+    ]
+    database.write(Writes((), (), rows, {0: 7}, {0: 5}))
+    database.commit()
+    database.close()
+    migrate(database_url, to="0003")
+    with psycopg.connect(database_url) as connection:
+        query = "SELECT record_key, event, event_headers, outputs FROM journal ORDER BY record_offset"
+        first, (key, event, headers, outputs) = connection.execute(query).fetchall()
+    assert first == (None, b"\xff\x00", None, None)
+    assert (key, event, unpack_headers(headers), unpack_outputs(outputs)) == (b"key", None, records[1].headers, OUTPUTS)
+
+
+def journal_records(url: str) -> JournalRecords:
+    return JournalRecords(DatabaseConfig(url), "in", "test")
 
 
 def test_logging_stays_as_it_was(database_url: str) -> None:

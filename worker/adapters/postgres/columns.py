@@ -1,139 +1,78 @@
-"""Rows as columns: what a bulk statement takes is one list per column, as `unnest` reads it."""
+"""Rows as columns: what a bulk statement takes is one array per column, as `unnest` reads it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from worker.adapters.postgres.frames import pack_headers, pack_outputs
+from worker.adapters.postgres import arrays
+from worker.adapters.postgres.arrays import Array
 from worker.core.digests import subject_digest
 from worker.core.instances import Instance, Status
 from worker.core.json import dumps
 from worker.core.snapshots import decode_snapshot, encode_snapshot
-from worker.ports import JournalRow, Position, Writes
+from worker.ports import Position, Writes
 
-_NO_STATES = None
+_STATUSES: Final = {status.value: status for status in Status}
 
 
 def instance(row: tuple[Any, ...]) -> tuple[bytes, Instance]:
     """Read a row of `statements.INSTANCES`: the digest and the instance."""
     digest, subject, source, version, status, snapshot, init_event_id, parent_subject, now, revision = row
+    stored = decode_snapshot(snapshot)
     return bytes(digest), Instance(
-        subject=subject,
-        source=source,
-        version=version,
-        status=Status(status),
-        snapshot=decode_snapshot(snapshot),
-        init_event_id=init_event_id,
-        parent_subject=parent_subject,
-        now=now,
-        revision=revision,
+        subject, source, version, _STATUSES[status], stored, init_event_id, parent_subject, now, revision
     )
 
 
-def created(rows: Sequence[tuple[bytes, Instance]]) -> tuple[list[Any], ...]:
-    """Give the columns of `statements.INSERT_INSTANCES`."""
-    return _columns(
-        13,
-        [
-            (
-                digest,
-                one.subject,
-                one.parent_subject,
-                subject_digest(one.parent_subject) if one.parent_subject else None,
-                one.source,
-                one.version,
-                one.status.value,
-                array_literal(one.snapshot.configuration),
-                encode_snapshot(one.snapshot).decode(),
-                _output(one),
-                one.init_event_id,
-                one.revision,
-                one.now,
-            )
-            for digest, one in rows
-        ],
+def created(rows: Sequence[tuple[bytes, Instance]]) -> tuple[Array, ...]:
+    """Give the columns of `statements.INSERT_INSTANCES`. Raises: UnicodeEncodeError."""
+    instances = [one for _, one in rows]
+    parents = [one.parent_subject for one in instances]
+    return (
+        arrays.blobs([digest for digest, _ in rows]),
+        arrays.texts([one.subject for one in instances]),
+        arrays.texts(parents),
+        arrays.blobs([subject_digest(parent) if parent else None for parent in parents]),
+        arrays.same_texts([one.source for one in instances], str),
+        arrays.same_texts([one.version for one in instances], str),
+        *_state(instances),
+        arrays.texts([one.init_event_id for one in instances]),
+        *_steps(instances),
     )
 
 
-def changed(rows: Sequence[tuple[bytes, Instance, int]]) -> tuple[list[Any], ...]:
-    """Give the columns of `statements.UPDATE_INSTANCES`; the third of a row is the stored revision."""
-    return _columns(
-        8,
-        [
-            (
-                digest,
-                one.status.value,
-                array_literal(one.snapshot.configuration),
-                encode_snapshot(one.snapshot).decode(),
-                _output(one),
-                one.revision,
-                one.now,
-                revision_before,
-            )
-            for digest, one, revision_before in rows
-        ],
+def changed(rows: Sequence[tuple[bytes, Instance, int]]) -> tuple[Array, ...]:
+    """Give the columns of `statements.UPDATE_INSTANCES`; the third of a row is the stored revision.
+
+    Raises: UnicodeEncodeError.
+    """
+    instances = [one for _, one, _ in rows]
+    return (
+        arrays.blobs([digest for digest, _, _ in rows]),
+        *_state(instances),
+        *_steps(instances),
+        arrays.big_integers([before for _, _, before in rows]),
     )
 
 
-def journal(rows: Sequence[JournalRow]) -> tuple[list[Any], ...]:
-    """Give the columns of `statements.INSERT_JOURNAL`."""
-    return _columns(
-        23,
-        [
-            (
-                row.record.partition,
-                row.record.offset,
-                row.record.timestamp,
-                row.subject_digest,
-                row.event_key,
-                row.event_source,
-                row.event_id,
-                row.event_type,
-                row.content_digest,
-                row.consumed,
-                row.outcome,
-                row.reason,
-                row.error_name,
-                row.error_message,
-                _NO_STATES if row.states_before is None else array_literal(row.states_before),
-                _NO_STATES if row.states_after is None else array_literal(row.states_after),
-                row.revision,
-                row.definition_hash,
-                row.now,
-                row.record.key,
-                row.record.value,
-                pack_headers(row.record.headers),
-                pack_outputs(row.outputs),
-            )
-            for row in rows
-        ],
-    )
-
-
-def positions(writes: Writes) -> tuple[list[Any], ...]:
+def positions(writes: Writes) -> tuple[Array, ...]:
     """Give the columns of `statements.UPDATE_POSITIONS`."""
     partitions = list(writes.next_offsets)
     return (
-        partitions,
-        [writes.next_offsets[partition] for partition in partitions],
-        [writes.published_offsets[partition] for partition in partitions],
+        arrays.integers(partitions),
+        arrays.big_integers(list(writes.next_offsets.values())),
+        arrays.big_integers([writes.published_offsets[partition] for partition in partitions]),
     )
 
 
-def inserted_positions(rows: Sequence[Position]) -> tuple[list[Any], ...]:
+def inserted_positions(rows: Sequence[Position]) -> tuple[Array, ...]:
     """Give the columns of `statements.INSERT_POSITIONS`."""
-    return _columns(
-        6,
-        [
-            (
-                row.partition,
-                row.topic_id,
-                row.next_offset,
-                row.published_offset,
-                row.owner,
-                row.transactional_id,
-            )
-            for row in rows
-        ],
+    return (
+        arrays.integers([row.partition for row in rows]),
+        arrays.texts([row.topic_id for row in rows]),
+        arrays.big_integers([row.next_offset for row in rows]),
+        arrays.big_integers([row.published_offset for row in rows]),
+        arrays.texts([row.owner for row in rows]),
+        arrays.texts([row.transactional_id for row in rows]),
     )
 
 
@@ -143,9 +82,19 @@ def array_literal(texts: Sequence[str]) -> str:
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
-def _output(one: Instance) -> str | None:
-    return None if one.snapshot.output is None else dumps(one.snapshot.output).decode()
+def _state(instances: Sequence[Instance]) -> tuple[Array, ...]:
+    """Give status, active states, snapshot and output."""
+    return (
+        arrays.same_texts([one.status for one in instances], str),
+        arrays.same_texts([one.snapshot.configuration for one in instances], array_literal),
+        arrays.utf8([encode_snapshot(one.snapshot) for one in instances]),
+        arrays.utf8([None if (output := one.snapshot.output) is None else dumps(output) for one in instances]),
+    )
 
 
-def _columns(width: int, rows: list[tuple[Any, ...]]) -> tuple[list[Any], ...]:
-    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(width))
+def _steps(instances: Sequence[Instance]) -> tuple[Array, ...]:
+    """Give revision and time of the last step."""
+    return (
+        arrays.big_integers([one.revision for one in instances]),
+        arrays.big_integers([one.now for one in instances]),
+    )

@@ -1,22 +1,24 @@
 """Positions, instances and the journal in PostgreSQL: the runtime's ports `Positions` and `Database`.
 
-A batch is one transaction on one connection, in four round trips: `lock`, `read`, `write` and `commit`. It never runs
-chart code and knows no Kafka.
+A batch is one transaction on one connection, in few round trips: `lock`, `read`, `write` (of three: what COPY takes is
+asked for first) and `commit`. It never runs chart code and knows no Kafka.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors
 
-from worker.adapters.postgres import columns, statements
+from worker.adapters.postgres import arrays, columns, statements
+from worker.adapters.postgres.arrays import Array
+from worker.adapters.postgres.blocks import kept
 from worker.adapters.postgres.definitions import Definition, register_definitions
 from worker.adapters.postgres.faults import CALL, COMMITTING, READING, WRITING
-from worker.adapters.postgres.frames import unpack_outputs
+from worker.adapters.postgres.journal_copy import COPY_JOURNAL, copied
 from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.core.digests import lock_key
@@ -49,6 +51,7 @@ class PostgresDatabase:
         self._config = config
         self._session = Session(config, owner)
         self._registered_at: datetime | None = None
+        self._incarnations: Mapping[int, int] = {}
 
     # Start
 
@@ -85,6 +88,11 @@ class PostgresDatabase:
         with self._session.connection(calls=MAINTENANCE_CALLS) as connection:
             return maintain_journal(connection, journal_days)
 
+    def connections(self) -> Mapping[str, int]:
+        """Count the connections: in use, and idle; from any thread."""
+        is_connected, is_used = self._session.is_connected, self._session.is_open
+        return {"used": int(is_connected and is_used), "idle": int(is_connected and not is_used)}
+
     # Positions
 
     def positions(self, partitions: Sequence[int]) -> Mapping[int, Position]:
@@ -119,7 +127,7 @@ class PostgresDatabase:
     def unpublished(self, partition: int, start: int, end: int) -> Sequence[Unpublished]:
         """Read the outputs of [start, end) in offset order."""
         rows = self._session.rows(statements.UNPUBLISHED, (partition, start, end))
-        return [Unpublished(partition, offset, unpack_outputs(packed)) for offset, packed in rows]
+        return [Unpublished(partition, offset, kept(stored).outputs) for offset, *stored in rows]
 
     def note_attempt(self, owner: str, partition: int, offset: int) -> int:
         """Note that the record at `offset` is about to be run on its own; give how often it was before."""
@@ -138,7 +146,8 @@ class PostgresDatabase:
         `read` follows at once: a pipeline ends with a flush after its sync, and PostgreSQL does not bound the idling of
         a session whose last word was a flush.
         """
-        keys = sorted({lock_key(digest) for digest in wanted.digests})
+        keys = arrays.big_integers(sorted({lock_key(digest) for digest in wanted.digests}))
+        events = arrays.big_integers(list(wanted.event_keys))
         self._session.come_to_rest()
         with self._session.connection(READING) as connection:
             with connection.pipeline():
@@ -146,18 +155,19 @@ class PostgresDatabase:
                 connection.execute(statements.SETTINGS, self._config.timeouts())
                 positions = connection.execute(statements.LOCK_POSITIONS, (list(wanted.next_offsets),))
                 connection.execute(statements.LOCK_SUBJECTS, (keys,))
-                seen = connection.execute(
-                    statements.SEEN_EVENTS, (list(wanted.event_keys), self._config.deduplication_days)
-                )
-            as_found = {partition: (next_offset, holder) for partition, next_offset, holder in positions}
-            events = [Seen(*row) for row in seen]
+                rows = connection.execute(statements.SEEN_EVENTS, (events, self._config.deduplication_days))
+            locked = positions.fetchall()
+            as_found = {partition: (next_offset, holder) for partition, next_offset, holder, _ in locked}
+            seen = [Seen(*row) for row in rows]
         self._check_positions(owner, wanted.next_offsets, as_found)
-        return events
+        self._incarnations = {partition: incarnation for partition, _, _, incarnation in locked}
+        return seen
 
     def read(self, digests: Sequence[bytes]) -> Mapping[bytes, Instance]:
         """Read instances by subject digest, under the locks; asks for none too, so that the session idles boundedly."""
         with self._session.open_transaction(READING) as connection:
-            return dict(map(columns.instance, connection.execute(statements.INSTANCES, (list(digests),))))
+            rows = connection.execute(statements.INSTANCES, (arrays.blobs(digests),), binary=True)
+            return dict(map(columns.instance, rows.fetchall()))
 
     def is_coming(self, source: str, version: str) -> bool:
         """Tell whether a worker has brought this version of a machine since this one registered its own.
@@ -173,17 +183,33 @@ class PostgresDatabase:
         return bool(is_coming)
 
     def write(self, writes: Writes) -> None:
-        """Write everything."""
+        """Write everything.
+
+        The journal comes last: PostgreSQL bounds the idling of a session whose last word was no flush.
+        """
         expected = [len(writes.created), len(writes.changed), len(writes.journal), len(writes.next_offsets)]
         with self._session.open_transaction(WRITING) as connection, _values_refused():
+            rows = copied(writes.journal, self._incarnations) if writes.journal else b""
             with connection.pipeline():
                 cursors = [
-                    _bulk(connection, statements.INSERT_INSTANCES, columns.created(writes.created)),
-                    _bulk(connection, statements.UPDATE_INSTANCES, columns.changed(writes.changed)),
-                    _bulk(connection, statements.INSERT_JOURNAL, columns.journal(writes.journal)),
-                    _bulk(connection, statements.UPDATE_POSITIONS, columns.positions(writes)),
+                    _bulk(
+                        connection,
+                        statements.INSERT_INSTANCES,
+                        columns.created(writes.created) if writes.created else None,
+                    ),
+                    _bulk(
+                        connection,
+                        statements.UPDATE_INSTANCES,
+                        columns.changed(writes.changed) if writes.changed else None,
+                    ),
+                    _bulk(
+                        connection,
+                        statements.UPDATE_POSITIONS,
+                        columns.positions(writes) if writes.next_offsets else None,
+                    ),
                 ]
-            written = [cursor.rowcount if cursor else 0 for cursor in cursors]
+            created, changed, positions = (cursor.rowcount if cursor else 0 for cursor in cursors)
+            written = [created, changed, _copy(connection, rows) if rows else 0, positions]
         if written != expected:
             self.roll_back()
             raise RevisionMismatch(
@@ -252,10 +278,17 @@ def _moved_text(partition: int, next_offset: int) -> str:
 
 
 def _bulk(
-    connection: psycopg.Connection, statement: Any, parameters: tuple[list[Any], ...]
+    connection: psycopg.Connection, statement: LiteralString, parameters: tuple[Array, ...] | None
 ) -> psycopg.Cursor[Any] | None:
     """Queue a bulk statement unless it has no rows."""
-    return connection.execute(statement, parameters) if parameters[0] else None
+    return connection.execute(statement, parameters) if parameters else None
+
+
+def _copy(connection: psycopg.Connection, rows: bytes) -> int:
+    with connection.cursor() as cursor:
+        with cursor.copy(COPY_JOURNAL) as copy:
+            copy.write(rows)
+        return cursor.rowcount
 
 
 def _binding_text(bound: tuple[Any, ...] | None, ours: tuple[str, str, str]) -> str:

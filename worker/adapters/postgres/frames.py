@@ -1,12 +1,13 @@
-"""Bytes of records as the journal keeps them: JSON text that SQL can show, exact for any bytes.
+"""Bytes of records as JSON text that SQL can show, exact for any bytes.
 
-An output is `{"topic", "key", "value", "headers": [[name, value], …]}`; bytes are a text where they are UTF-8
-without U+0000 (which PostgreSQL's JSON functions refuse), else `{"base64": …}`, or null.
+Bytes are a text where they are UTF-8 without U+0000 (which PostgreSQL's JSON functions refuse), else
+`{"base64": …}`, or null. Rows of the journal from before there were blocks have their outputs as
+`{"topic", "key", "value", "headers": [[name, value], …]}`.
 """
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -18,18 +19,14 @@ from worker.core.records import Headers, Output
 Frame = str | dict[str, str] | None
 """Bytes as JSON."""
 
-
-def pack_outputs(outputs: Sequence[Output]) -> bytes | None:
-    """Write outputs, in order; none give None."""
-    if not outputs:
-        return None
-    return orjson.dumps([_output_frame(output) for output in outputs])
+ZERO: Final = b"u0000"
+"""Is in the JSON of whatever holds U+0000, and rarely elsewhere."""
 
 
 def unpack_outputs(packed: bytes) -> tuple[Output, ...]:
-    """Read what `pack_outputs` wrote."""
+    """Read the outputs of a row from before there were blocks."""
     return tuple(
-        Output(frame["topic"], _bytes(frame["key"]), _bytes(frame["value"]), _headers(frame["headers"]))
+        Output(frame["topic"], frame_bytes(frame["key"]), frame_bytes(frame["value"]), _headers(frame["headers"]))
         for frame in orjson.loads(packed)
     )
 
@@ -38,7 +35,11 @@ def pack_headers(headers: Headers) -> bytes | None:
     """Write a record's headers, in order; none give None."""
     if not headers:
         return None
-    return orjson.dumps([(name, _frame(value)) for name, value in headers])
+    try:
+        text = orjson.dumps([(name, value.decode()) for name, value in headers])  # type: ignore[union-attr]
+    except (AttributeError, UnicodeDecodeError):
+        return _pack_any_headers(headers)
+    return _pack_any_headers(headers) if ZERO in text else text
 
 
 def unpack_headers(packed: bytes | None) -> Headers:
@@ -60,16 +61,8 @@ def unpack_emitted(packed: bytes | None) -> tuple[DomainedEvent, ...]:
     return tuple(DomainedEvent(event_from_json(one["event"]), tuple(one["domains"])) for one in loads(packed))
 
 
-def _output_frame(output: Output) -> dict[str, Any]:
-    return {
-        "topic": output.topic,
-        "key": _frame(output.key),
-        "value": _frame(output.value),
-        "headers": [(name, _frame(value)) for name, value in output.headers],
-    }
-
-
-def _frame(value: bytes | None) -> Frame:
+def frame_of(value: bytes | None) -> Frame:
+    """Give bytes as JSON."""
     if value is None:
         return None
     try:
@@ -80,7 +73,8 @@ def _frame(value: bytes | None) -> Frame:
     return {"base64": b64encode(value).decode()}
 
 
-def _bytes(frame: Frame) -> bytes | None:
+def frame_bytes(frame: Frame) -> bytes | None:
+    """Give the bytes that `frame_of` took."""
     match frame:
         case None:
             return None
@@ -90,5 +84,9 @@ def _bytes(frame: Frame) -> bytes | None:
             return b64decode(frame["base64"])
 
 
+def _pack_any_headers(headers: Headers) -> bytes:
+    return orjson.dumps([(name, frame_of(value)) for name, value in headers])
+
+
 def _headers(frames: Sequence[Sequence[Any]]) -> Headers:
-    return tuple((name, _bytes(frame)) for name, frame in frames)
+    return tuple((name, frame_bytes(frame)) for name, frame in frames)

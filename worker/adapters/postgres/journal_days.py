@@ -17,6 +17,8 @@ from psycopg.abc import Query
 from psycopg.rows import scalar_row
 from psycopg.sql import SQL, Identifier, Literal
 
+from worker.adapters.postgres.tables import OF_A_DAY
+
 DAYS_AHEAD: Final = 2
 LOCK_TIMEOUT_SECONDS: Final = 2
 STATEMENT_TIMEOUT_SECONDS: Final = 10
@@ -54,7 +56,7 @@ _COUNT_IN_DEFAULT: Final = SQL(
 )
 
 # Made first and attached then, writers of other days go on meanwhile.
-_CREATE: Final = SQL("CREATE TABLE {table} (LIKE journal INCLUDING ALL)")
+_CREATE: Final = SQL("CREATE TABLE {table} (LIKE journal INCLUDING ALL) WITH ({parameters})")
 
 # Under the lock no row of the day can come in behind the move.
 _MOVE: Final = SQL("""
@@ -156,7 +158,7 @@ def _create(day: date, connection: psycopg.Connection[Any]) -> bool:
     rows = _value(connection, _COUNT_IN_DEFAULT.format(**names, rows=ROWS_MOVED_MAX + 1))
     if rows > ROWS_MOVED_MAX:
         return False
-    connection.execute(_CREATE.format(**names))
+    connection.execute(_CREATE.format(**names, parameters=SQL(OF_A_DAY)))
     if rows:
         connection.execute(_MOVE.format(**names))
     connection.execute(_ATTACH.format(**names))

@@ -1,15 +1,15 @@
 """Read single records from the journal: those that no topic of dead letters could take."""
 
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
-from worker.adapters.postgres.frames import unpack_headers, unpack_outputs
+from worker.adapters.postgres.blocks import HELD, ROW_BYTES, kept
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.core.records import Output
 
 # A topic made anew has its own record at the same offset: which is meant is for the reader to tell, by its digest.
-_RECORDS: Final = """
-SELECT record_key, event, event_headers, outputs FROM journal WHERE partition = %s AND record_offset = %s
-"""
+_RECORDS: Final[LiteralString] = f"""
+SELECT {ROW_BYTES} FROM journal AS row {HELD} WHERE row.partition = %s AND row.record_offset = %s
+"""  # noqa: S608 - Put together of constants.
 
 
 class JournalRecords:
@@ -32,6 +32,5 @@ class JournalRecords:
         self._session.close()
 
     def _outputs(self, row: tuple[Any, ...]) -> list[Output]:
-        key, value, headers, outputs = row
-        record = Output(self._input_topic, key, value, unpack_headers(headers))
-        return [record, *(unpack_outputs(outputs) if outputs else ())]
+        key, value, headers, outputs = kept(row)
+        return [Output(self._input_topic, key, value, headers), *outputs]

@@ -159,6 +159,12 @@ class Session:
         """Whether a transaction is open on the connection, or something went wrong with it."""
         return self._status not in (None, TransactionStatus.IDLE)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as is known; from any thread."""
+        connection = self._connection
+        return connection is not None and not connection.closed
+
     def close(self) -> None:
         """Close the connection, which rolls back what is open; never fails."""
         connection, self._connection = self._connection, None

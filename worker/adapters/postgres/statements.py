@@ -1,8 +1,10 @@
 """The hot SQL: one statement for everything of its kind in a batch, binary parameters, no ORM.
 
-A partition's incarnation is known to SQL alone: rows of the journal carry that of their position row, so that offsets
-which name other records by now (the topic was made anew, or reading began elsewhere) are not taken for the same.
+Rows of the journal carry the incarnation of their position row, so that offsets which name other records by now (the
+topic was made anew, or reading began elsewhere) are not taken for the same.
 """
+
+from worker.adapters.postgres.blocks import HELD, ROW_BYTES
 
 SETTINGS = """
 SELECT set_config('lock_timeout', %s, true),
@@ -14,7 +16,7 @@ SELECT set_config('lock_timeout', %s, true),
 """
 
 LOCK_POSITIONS = """
-SELECT partition, next_offset, owner
+SELECT partition, next_offset, owner, incarnation
 FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition FOR UPDATE
 """
 
@@ -92,26 +94,6 @@ DELETE FROM consumptions
 WHERE event_digest IN (SELECT event_digest FROM consumptions WHERE consumed_at < %s LIMIT %s)
 """
 
-INSERT_JOURNAL = """
-INSERT INTO journal (partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
-                     event_type, content_digest, consumed, outcome, reason, error_name, error_message,
-                     states_before, states_after, revision, definition_hash, now_ms,
-                     record_key, event, event_headers, outputs, incarnation)
-SELECT partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
-       event_type, content_digest, consumed, outcome, reason, error_name, error_message,
-       states_before::text[], states_after::text[], revision, definition_hash, now_ms,
-       record_key, event, event_headers, outputs, incarnation
-FROM unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bigint[], %b::text[], %b::text[],
-            %b::text[], %b::bytea[], %b::boolean[], %b::text[], %b::text[], %b::text[], %b::text[],
-            %b::text[], %b::text[], %b::bigint[], %b::bytea[], %b::bigint[],
-            %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])
-  AS row (partition, record_offset, record_timestamp, subject_digest, event_key, event_source, event_id,
-          event_type, content_digest, consumed, outcome, reason, error_name, error_message,
-          states_before, states_after, revision, definition_hash, now_ms,
-          record_key, event, event_headers, outputs)
-  JOIN positions USING (partition)
-"""
-
 UPDATE_POSITIONS = """
 UPDATE positions
 SET next_offset = row.next_offset, published_offset = greatest(positions.published_offset, row.published_offset),
@@ -161,11 +143,12 @@ FROM unnest(%b::int[], %b::bigint[]) AS row (partition, published_offset)
 WHERE positions.partition = row.partition AND positions.owner = %s
 """
 
-UNPUBLISHED = """
-SELECT record_offset, outputs FROM journal JOIN positions USING (partition, incarnation)
-WHERE partition = %s AND record_offset >= %s AND record_offset < %s AND outputs IS NOT NULL
-ORDER BY record_offset
-"""
+UNPUBLISHED = f"""
+SELECT row.record_offset, {ROW_BYTES}
+FROM journal AS row JOIN positions USING (partition, incarnation) {HELD}
+WHERE row.partition = %s AND row.record_offset >= %s AND row.record_offset < %s AND row.outputs IS NOT NULL
+ORDER BY row.record_offset
+"""  # noqa: S608 - Put together of constants.
 
 IS_COMING = """
 SELECT EXISTS (

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import (
     TIMESTAMP,
 )
 
+from worker.adapters.postgres.operator_views import OPERATOR_VIEWS
 from worker.adapters.postgres.views import FUNCTIONS, VIEWS
 
 metadata: Final = MetaData(
@@ -121,8 +122,9 @@ instances: Final = Table(
     _digest_check("parent_digest"),
     CheckConstraint("status in ('active', 'done', 'cancelled')", name="status"),
     CheckConstraint("revision > 0", name="revision"),
-    # A step changes no indexed column and finds room on its page, so it is a HOT update.
-    postgresql_with={"fillfactor": 70},
+    # A step changes no indexed column and finds room on its page, so it is a HOT update: neighbours began together, and
+    # often step in one batch.
+    postgresql_with={"fillfactor": 50},
     comment="One row per workflow instance, as it is after its last step",
 )
 
@@ -152,12 +154,19 @@ journal: Final = Table(
     Column("revision", BIGINT),
     Column("definition_hash", BYTEA),
     Column("now_ms", BIGINT, comment="Time of the step, in milliseconds since the epoch"),
-    Column("record_key", BYTEA),
-    Column("event", BYTEA, comment="The value of the record as it came"),
-    Column("event_headers", BYTEA, comment="JSON: a list of [name, {text or base64} or null]"),
-    Column("outputs", BYTEA, comment="JSON: a list of {topic, key, value, headers}"),
+    Column("record_key", BYTEA, comment="Null where a block has it"),
+    Column("event", BYTEA, comment="The value of the record as it came; null where a block has it"),
+    Column(
+        "event_headers",
+        BYTEA,
+        comment="JSON: a list of [name, {text or base64} or null]; null where a block has it",
+    ),
+    Column("outputs", BYTEA, comment="JSON: a list of {topic, key, value, headers}; empty where a block has it"),
     Column("recorded_at", _TIME, nullable=False, server_default=_NOW),
     Column("incarnation", INTEGER, nullable=False, server_default=_ZERO, comment="That of the position row"),
+    Column("block_offset", BIGINT, comment="The row that has the block with this one's key, event, headers, outputs"),
+    Column("frame_start", INTEGER, comment="Where in the block, decompressed, they begin"),
+    Column("block", BYTEA, comment="LZ4, behind four bytes of its whole size: the bytes of this row and some before"),
     PrimaryKeyConstraint("partition", "record_offset", "incarnation", "day"),
     postgresql_partition_by="RANGE (day)",
     comment="One row per consumed record: what came in, what it came to, what goes out",
@@ -198,6 +207,9 @@ consumptions: Final = Table(
 
 Index(None, consumptions.c.consumed_at)
 
+OF_A_DAY: Final = "toast_tuple_target = 8160"
+"""The storage parameter of the journal's partitions: a block stays in its row if the page has room for it."""
+
 COMPRESSED: Final = {
     "consumptions": ("emitted",),
     "instances": ("snapshot", "output"),
@@ -222,9 +234,11 @@ $$
 # Partitions take the compression of their parent as it is when they are made, so the default partition comes last.
 _EXTRAS: Final = (
     *(_compress(table) for table in COMPRESSED),
-    "CREATE TABLE journal_default PARTITION OF journal DEFAULT",
+    "ALTER TABLE journal ALTER COLUMN block SET STORAGE external",
+    f"CREATE TABLE journal_default PARTITION OF journal DEFAULT WITH ({OF_A_DAY})",
     *FUNCTIONS.values(),
     *VIEWS.values(),
+    *OPERATOR_VIEWS.values(),
 )
 
 
@@ -236,7 +250,7 @@ def _create_extras(_: MetaData, connection: Connection, **__: object) -> None:
 
 @event.listens_for(metadata, "before_drop")
 def _drop_extras(_: MetaData, connection: Connection, **__: object) -> None:
-    for view in VIEWS:
+    for view in (*reversed(OPERATOR_VIEWS), *VIEWS):
         connection.exec_driver_sql(f"DROP VIEW if exists {view}")
     for function in FUNCTIONS:
         connection.exec_driver_sql(f"DROP FUNCTION if exists {function}")
