@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test check vectors bench bench-growth simulate failpoints chaos lock clean servers
+.PHONY: help setup demo dev test check vectors bench bench-growth bench-soak simulate failpoints chaos lock clean servers
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -57,11 +57,14 @@ chaos: setup servers ## Run workers while servers and workers are killed, stoppe
 bench: setup ## Measure the worker beside what others use and its ceilings (ORDERS=5000 ROUNDS=3)
 	@$(BIN)/python -m tests.bench $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+bench-soak: setup ## Measure a worker's memory over very many events (EVENTS=1000000)
+	@$(BIN)/python -m tests.bench.soak $(if $(EVENTS),--events $(EVENTS))
+
 bench-growth: setup ## Measure how the cost of an event grows (AXES="history journal" POINTS=2)
 	@$(BIN)/python -m tests.bench.growth $(AXES) $(if $(POINTS),--points $(POINTS))
 
 lock: setup ## Make requirements.lock anew from pyproject.toml, with the newest versions
-	@$(BIN)/uv pip compile pyproject.toml --extra embedded --group dev --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --extra embedded --extra otlp --group dev --universal --python-version 3.11 \
 		--upgrade --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock >/dev/null
 	@echo "requirements.lock is made; \`make setup\` installs it"
 

@@ -221,6 +221,7 @@ class TestFaults:
         ("WORKER_POSTGRES_SERVICE_HOST", "10.0.0.1"),
         ("WORKER_POSTGRES_PORT", "tcp://10.0.0.1:5432"),
         ("WORKER_POSTGRES_PORT_5432_TCP_PROTO", "tcp"),
+        ("WORKER_HTTP_PORT", "tcp://10.0.0.1:8080"),
         ("WORKER_TEST_DATABASE_URL", "x"),
         ("OTHER_GROUP_ID", "x"),
     ],

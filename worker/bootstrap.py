@@ -17,15 +17,25 @@ from typing import Final
 
 import structlog
 
+from worker.adapters.http.server import Answer, HttpServer
 from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
+from worker.adapters.kafka.offsets import GroupWatch
 from worker.adapters.kafka.publisher import KafkaPublisher, PlainPublisher
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin, TopicShape
 from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.instance_counts import count_instances
 from worker.adapters.postgres.migrate import require_current
 from worker.adapters.postgres.session import DatabaseConfig
 from worker.adapters.process.clock import SystemClock
+from worker.adapters.process.collector import spare_collector
 from worker.adapters.process.threads import Threads
+from worker.adapters.telemetry.board import Board, Counts
+from worker.adapters.telemetry.health import Health, Report
+from worker.adapters.telemetry.instruments import Meters
+from worker.adapters.telemetry.recorder import Names, Recorder
+from worker.adapters.telemetry.telemetry import Sources, Telemetry
+from worker.adapters.telemetry.watching import watched
 from worker.core.codec import ContentMode
 from worker.core.engine.api import Engine
 from worker.core.engine.compiled.program import CompiledEngine, fallback_reason
@@ -35,6 +45,7 @@ from worker.core.machines import Machine
 from worker.core.registry import MachineRegistry, Registry, check_engine, check_registry
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
+from worker.logs import identify
 from worker.machine_loader import load_machines, load_part
 from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable, Publisher
 from worker.runtime.batch import Limits
@@ -131,27 +142,65 @@ def _made(make: Callable[[], object], what: str) -> object:
         ) from error
 
 
-def build_worker(deployment: Deployment) -> Worker:
-    """Check everything that can be checked, then connect a worker. Raises: SetupError."""
+def run_worker(deployment: Deployment) -> None:
+    """Check everything that can be checked, connect a worker, and run it until it is stopped. Raises: SetupError."""
     try:
-        return Worker(parts_of(deployment))
+        parts = parts_of(deployment)
     except (DatabaseUnavailable, KafkaUnavailable) as error:
         raise SetupError(str(error)) from error
+    identify(worker=parts.claim.owner)
+    # Before any thread begins: the signals are for the one that waits for them.
+    _block_stop_signals()
+    seen = observe(deployment, parts)
+    try:
+        run_until_stopped(Worker(seen.parts), seen)
+    finally:
+        seen.close()
 
 
-def run_until_stopped(worker: Worker) -> None:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A worker's parts with its telemetry around them, and the server that shows it."""
+
+    parts: Parts
+    telemetry: Telemetry
+    server: HttpServer
+
+    def start(self) -> None:
+        """Begin to answer probes and scrapers."""
+        self.telemetry.start()
+        self.server.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self.server.close()
+        self.telemetry.close()
+
+
+def run_until_stopped(worker: Worker, seen: Seen | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT, then let it give everything back, if that can be done in time."""
-    # A thread waits for the signals: handlers run on the main thread, and not while that waits for a server.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    Thread(target=_stop_on_signal, args=(worker,), name="signals", daemon=True).start()
-    _LOG.info("running", version=WORKER_VERSION)
+    _block_stop_signals()
+    Thread(target=_stop_on_signal, args=(worker, seen), name="signals", daemon=True).start()
+    told = {}
+    if seen is not None:
+        seen.start()
+        told = {"http_port": seen.server.port}
+    spare_collector()
+    _LOG.info("running", version=WORKER_VERSION, **told)
     worker.run()
     _LOG.info("stopped")
 
 
-def _stop_on_signal(worker: Worker) -> None:
+def _block_stop_signals() -> None:
+    """Leave the signals to a thread: handlers run on the main thread, and not while that waits for a server."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+
+
+def _stop_on_signal(worker: Worker, seen: Seen | None) -> None:
     """Stop the worker on a signal; end the process if it still runs STOP_SECONDS later."""
     signal.sigwait(_STOP_SIGNALS)
+    if seen is not None:
+        seen.telemetry.stopping()
     worker.stop()
     time.sleep(STOP_SECONDS)
     _LOG.error(
@@ -211,6 +260,59 @@ def parts_of(deployment: Deployment) -> Parts:
             version_wait_seconds=settings.version_wait_seconds,
         ),
     )
+
+
+def observe(deployment: Deployment, parts: Parts) -> Seen:
+    """Put telemetry around a worker's parts, and open its port. Raises: SetupError."""
+    settings = deployment.settings
+    meters = Meters(
+        {
+            "service.name": "orchestrator-worker",
+            "service.version": WORKER_VERSION,
+            "service.instance.id": parts.claim.owner,
+        },
+        os.environ,
+    )
+    board = Board(parts.clock)
+    machines = {one.definition_hash: (one.source, one.version) for one in deployment.registry.machines}
+    recorder = Recorder(meters.instruments, board, Names(deployment.topics.input, settings.group_id, machines))
+    health = Health(board, deployment.kafka.poll_interval_seconds)
+    telemetry = Telemetry(meters, recorder, health, _sources(deployment, parts))
+    server = HttpServer(settings.http_host, settings.http_port, _routes(telemetry))
+    return Seen(watched(parts, recorder), telemetry, server)
+
+
+def _sources(deployment: Deployment, parts: Parts) -> Sources:
+    group = GroupWatch(deployment.kafka, deployment.settings.group_id)
+    database, name = parts.database, f"{parts.claim.owner} counts"
+
+    def count() -> Counts:
+        counted = count_instances(deployment.database, name)
+        return Counts(counted.statuses, counted.states, counted.waits, counted.share)
+
+    def connections() -> Mapping[str, int]:
+        return database.connections() if isinstance(database, PostgresDatabase) else {}
+
+    return Sources(
+        ends=lambda partitions: group.ends(deployment.topics.input, partitions),
+        count=count,
+        connections=connections,
+        stages=parts.stages,
+    )
+
+
+def _routes(telemetry: Telemetry) -> Mapping[str, Callable[[Mapping[str, str]], Answer]]:
+    def told(report: Report, fine: str) -> Answer:
+        return Answer.of_json(200 if report.is_fine else 503, report.document(fine))
+
+    def metrics(headers: Mapping[str, str]) -> Answer:
+        return Answer(200, *telemetry.scrape(headers.get("accept", "")))
+
+    return {
+        "/livez": lambda _: told(telemetry.health.liveness(), "live"),
+        "/readyz": lambda _: told(telemetry.health.readiness(), "ready"),
+        "/metrics": metrics,
+    }
 
 
 _PUBLISHERS: Final[Mapping[str, Callable[[KafkaConfig, Claim, InputTopic, KafkaConsumer], Publisher]]] = {

@@ -7,7 +7,7 @@ block on the calling thread and have a bound in time. The loop's thread makes th
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worker.core.instances import Instance
 from worker.core.records import Output, Record
@@ -41,8 +41,7 @@ class Claim:
     transactional_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRow:
+class JournalRow(NamedTuple):
     """What is kept of one consumed record, whatever its outcome.
 
     `key` and `content_digest` are there if the record is an event; `consumed` rows are what duplicates are told by.
@@ -373,6 +372,40 @@ class Background(Protocol):
     def start(self, call: Callable[[], None]) -> Pending:
         """Begin a call on another thread."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoopView:
+    """How a worker stands between two turns: each assigned partition's state, and the producer's.
+
+    `next_offsets` says how far those are applied that were read in this assignment.
+    """
+
+    partitions: Mapping[int, str]
+    next_offsets: Mapping[int, int]
+    producer: str
+
+
+class Observer(Protocol):
+    """Hear how a worker does, on its thread: calls return at once and never fail."""
+
+    def turned(self, view: LoopView) -> None:
+        """Know that the loop turned, and how it stands."""
+        ...
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Know that something is tried again after a back-off; `what` is one of a few names."""
+        ...
+
+
+class Unobserved:
+    """Nobody looks on."""
+
+    def turned(self, view: LoopView) -> None:
+        """Do nothing."""
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Do nothing."""
 
 
 class Clock(Protocol):

@@ -90,7 +90,7 @@ class Settings(BaseModel):
     error_stacks: bool = Field(False, description="put stack traces, which tell paths, into system error events")
     create_topics: bool = Field(False, description="create missing topics at start")
     topic_partitions: int = Field(10, ge=1, le=10_000, description="partitions of topics that are created")
-    batch_records_max: int = Field(500, ge=1, le=10_000, description="records in one transaction, at most")
+    batch_records_max: int = Field(1_000, ge=1, le=10_000, description="records in one transaction, at most")
     batch_bytes_max: int = Field(
         8 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of records in one transaction, at most"
     )
@@ -109,6 +109,10 @@ class Settings(BaseModel):
     )
     deduplication_days: int = Field(7, ge=1, le=DAYS_MAX, description="days in which an event's second coming is told")
     journal_days: int = Field(30, ge=1, le=DAYS_MAX, description="days that the journal is kept")
+    http_port: int = Field(
+        0, ge=0, le=65_535, description="port of /livez, /readyz and /metrics; 0: any free one, told in the log"
+    )
+    http_host: str = Field("0.0.0.0", min_length=1, description="address that this port is opened on")  # noqa: S104 - Probes and scrapers come from other machines.
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
     log_format: Literal["console", "json"] = Field("json", description="form of log lines")
     kafka_properties: dict[str, str] = Field(
@@ -147,7 +151,10 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings and where each value came from: `default`, `preset`, `.env`, `environment` or `file <path>`."""
+    """The settings and where each value came from: `default`, `preset`, `.env`, `environment` or `file <path>`.
+
+    Each Kafka property that is set has its own, as `kafka_properties.<name>`.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
@@ -169,7 +176,7 @@ def load_settings(
         found.faults += [_fault(one) for one in error.errors(include_input=False, include_url=False)]
     else:
         if not found.faults:
-            return Loaded(settings, {name: found.origins.get(name, "default") for name in Settings.model_fields})
+            return Loaded(settings, dict.fromkeys(Settings.model_fields, "default") | found.origins)
     raise SetupError("settings are wrong:\n" + "\n".join(f"  {fault}" for fault in found.faults))
 
 
@@ -235,7 +242,7 @@ class _Found:
             self.faults.append(f"{name}: expected a whole number of milliseconds")
             return
         self.values.setdefault("kafka_properties", {})[kafka_property] = value
-        self.origins["kafka_properties"] = origin
+        self.origins["kafka_properties"] = self.origins[f"kafka_properties.{kafka_property}"] = origin
 
 
 _SETTABLE: Final = frozenset(Settings.model_fields) - {"kafka_properties"}
@@ -247,11 +254,12 @@ def _setting(name: str) -> str:
 
 def _is_foreign(name: str, value: str) -> bool:
     """Tell what begins with our prefix and is somebody else's."""
+    if _SERVICE_PORT.fullmatch(name) and _SERVICE_ADDRESS.match(value):
+        # Of a Service named worker-http, say, whose WORKER_HTTP_PORT is no port.
+        return True
     if _setting(name) in _SETTABLE:
         return False
-    if _TEST_SETTING.fullmatch(name) or _SERVICE.fullmatch(name):
-        return True
-    return bool(_SERVICE_PORT.fullmatch(name) and _SERVICE_ADDRESS.match(value))
+    return bool(_TEST_SETTING.fullmatch(name) or _SERVICE.fullmatch(name))
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -179,6 +179,7 @@ class Deployment:
             "WORKER_TOPIC_PREFIX": self.prefix,
             "WORKER_GROUP_ID": self.prefix,
             "WORKER_MACHINES": "machines.order",
+            "WORKER_HTTP_HOST": "127.0.0.1",
             "WORKER_KAFKA__SESSION_TIMEOUT_MS": str(round(SESSION_TIMEOUT_SECONDS * 1000)),
             **self.settings,
         }

@@ -5,7 +5,7 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.servers.kafka import KafkaCluster
 from tests.servers.postgres import Databases
 from tests.servers.raw_producer import send_raw
 from tests.workload import CLIENT, SOURCE, STATES, Order
+from worker.adapters.postgres.blocks import HELD, ROW_BYTES, kept
 from worker.core.codec import EncodedRecord, decode_record
 from worker.core.events import Event
 from worker.core.records import Headers
@@ -67,12 +68,13 @@ class Bench:
         return [Sent(record, offset, self.journalled(offset)) for record, (_, offset) in behind]
 
     def journalled(self, offset: int) -> Journalled:
-        (row,) = self.deployment.rows(
-            "SELECT outcome, reason, error_name, error_message, record_key, event FROM journal "
-            "WHERE partition = %s AND record_offset = %s",
+        ((outcome, reason, name, message, *stored),) = self.deployment.rows(
+            f"SELECT row.outcome, row.reason, row.error_name, row.error_message, {ROW_BYTES} "  # noqa: S608 - Constants.
+            f"FROM journal AS row {HELD} WHERE row.partition = %s AND row.record_offset = %s",
             [PARTITION, offset],
         )
-        return Journalled(*row)
+        key, value, _, _ = kept(stored)
+        return Journalled(outcome, reason, name, message, key, value)
 
     def dead_letter(self, sent: Sent) -> Message:
         """Give the one dead letter of a record."""
@@ -184,7 +186,7 @@ BROKEN = broken_records()
 @pytest.fixture(scope="module")
 def broken(bench: Bench) -> dict[str, tuple[Sent, Message]]:
     """Send all broken records, and give each with its dead letter."""
-    sent = bench.send(*(replace(record, headers=record.headers + ODD_HEADERS) for record, _, _ in BROKEN.values()))
+    sent = bench.send(*(record._replace(headers=record.headers + ODD_HEADERS) for record, _, _ in BROKEN.values()))
     letters = bench.deployment.dead_letters()
     return {case: (one, dead_letter_of(one, letters)) for case, one in zip(BROKEN, sent, strict=True)}
 
@@ -225,7 +227,7 @@ def test_a_header_s_name_may_be_any_bytes(bench: Bench) -> None:
 
 def test_an_event_s_other_headers_may_be_null(bench: Bench, order: Order) -> None:
     record = order.record(0)
-    (sent,) = bench.send(replace(record, headers=record.headers + ODD_HEADERS))
+    (sent,) = bench.send(record._replace(headers=record.headers + ODD_HEADERS))
     assert sent.journalled.outcome == "advanced"
 
 

@@ -14,6 +14,9 @@ from subprocess import CompletedProcess, run
 
 import psycopg
 import pytest
+from typer._click.core import Command
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from tests.acceptance.commands import (
     CONTROL,
@@ -21,15 +24,18 @@ from tests.acceptance.commands import (
     environment,
     exports,
     left_behind,
+    run_here,
     run_worker,
     running,
     temporary_folders,
 )
 from tests.servers.kafka import KafkaCluster
+from worker.cli.app import app
 from worker.demo.playground import BOOTSTRAP_SERVERS, DATABASE_URL
 
-COMMANDS = ("run", "serve", "dev", "migrate", "produce", "tail", "config")
 HEAVY = ("alembic", "confluent_kafka", "psycopg", "pydantic", "rich", "sismic", "sqlalchemy")
+OURS_MAX = 15
+MODULES_MAX = 180
 READY = "The worker's log"
 ORDER = {"order_id": "A-1", "amount": 40, "items": [{"sku": "lamp", "qty": 1}]}
 NOWHERE = "127.0.0.1:9"
@@ -88,22 +94,77 @@ def assert_one_message(done: CompletedProcess[str], status: int, *texts: str) ->
         assert text in done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help_with_an_example(command: str) -> None:
-    done = run_worker(command, "--help")
+def leaves(of: Command, name: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
+    """Give every command, by the words that name it."""
+    if isinstance(of, TyperGroup):
+        for word, command in of.commands.items():
+            yield from leaves(command, (*name, word))
+    else:
+        yield name, of
+
+
+COMMANDS = dict(leaves(get_command(app)))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
+    done = run_here(*command, "--help")
     assert done.returncode == 0
-    assert re.search(rf"Examples?:\n +.*worker {command}", done.stdout)
+    assert re.search(rf"Examples?:\n +.*worker {' '.join(command)}", done.stdout)
+
+
+def test_what_lists_or_shows_gives_json() -> None:
+    without = {name for name, one in COMMANDS.items() if not any("--json" in option.opts for option in one.params)}
+    changing = {("run",), ("serve",), ("dev",), ("adopt",), ("partitions", "begin")}
+    # A picture is one, and an export is JSON.
+    assert without == changing | {("machines", "graph"), ("instances", "export")}
+
+
+def test_options_that_are_alike_are_called_alike() -> None:
+    helps: dict[str, set[bool | None]] = {}
+    for one in COMMANDS.values():
+        for option in one.params:
+            for name in option.opts:
+                helps.setdefault(name, set()).add(getattr(option, "is_flag", None))
+    assert {name for name, kinds in helps.items() if len(kinds) > 1} == set(), "a flag here, and a value there"
 
 
 def test_help_imports_nothing_heavy() -> None:
+    """Count what is imported, of which start-up time is made: for the first help, then for that of every command."""
     code = (
-        "import sys\n"
-        "try:\n    from worker.cli import main\n    sys.argv = ['worker', '--help']\n    main()\n"
-        f"finally:\n    heavy = set({HEAVY}) & set(sys.modules)\n"
-        "    sys.stderr.write(','.join(sorted(heavy)))\n"
+        (
+            "import sys\n"
+            "from worker.cli import main\n"
+            "for words in ([], *WORDS):\n"
+            "    sys.argv = ['worker', *words, '--help']\n"
+            "    try:\n        main()\n    except SystemExit:\n        pass\n"
+            "    if not words or words == WORDS[-1]:\n"
+            "        ours = sum(name.startswith('worker.') for name in sys.modules)\n"
+            "        heavy = set(HEAVY) & set(sys.modules)\n"
+            "        sys.stderr.write(f'{len(sys.modules)} {ours} {sorted(heavy)}\\n')\n"
+        )
+        .replace("WORDS", str([list(words) for words in COMMANDS]))
+        .replace("HEAVY", str(HEAVY))
     )
     done = run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment())
-    assert done.stderr == ""
+    first, every = (line.split(" ", 2) for line in done.stderr.splitlines())
+    assert first[2] == "[]"
+    assert int(first[0]) < MODULES_MAX
+    # Typer asks pydantic for the types of options, whatever they are.
+    assert every[2] == "['pydantic']"
+    assert int(every[1]) < OURS_MAX, "commands import what they need when they run"
+
+
+def test_names_are_completed() -> None:
+    def completed(words: str, **given: str) -> list[str]:
+        asked = {"_WORKER_COMPLETE": "complete_bash", "COMP_WORDS": f"worker {words}"}
+        asked["COMP_CWORD"] = str(len(words.split()))
+        return run_here(given=asked | given).stdout.split()
+
+    assert completed("dead-letters list --reason NO_M") == ["NO_MACHINE"]
+    assert completed("instances list --status d") == ["done"]
+    assert completed("machines graph arvo.orc.or", WORKER_MACHINES="machines.order") == ["arvo.orc.order@1.0.0"]
+    assert completed("machines graph arvo", WORKER_MACHINES="nothing") == []
 
 
 @pytest.mark.slow
@@ -226,6 +287,8 @@ def test_migrate_tells_where_the_schema_is(given: dict[str, str], database_url: 
     assert re.fullmatch(r"schema: no schema → \d+\n", run_worker("migrate", given=empty).stdout)
     assert run_worker("migrate", given=empty).stdout.startswith("schema is current: ")
     assert run_worker("migrate", "--check", given=empty).returncode == 0
+    told = json.loads(run_worker("migrate", "--check", "--json", given=empty).stdout)
+    assert (told["is_current"], told["before"]) == (True, told["needed"])
 
 
 @pytest.mark.slow
@@ -281,6 +344,24 @@ def test_config_shows_values_and_origins_and_masks_secrets(tmp_path: Path) -> No
     assert shown.returncode == 0
     assert "WORKER_GROUP_ID" in shown.stdout
     assert "geheim" not in done.stdout + shown.stdout
+
+
+def test_config_shows_some_settings_and_each_propertys_own_origin(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WORKER_KAFKA__SECURITY_PROTOCOL=SASL_SSL\n")
+    given = ADDRESSES | {"WORKER_KAFKA__SASL_PASSWORD": "geheim"}
+
+    def origins(*arguments: str) -> dict[str, str]:
+        shown = run_here("config", "--json", *arguments, given=given, directory=tmp_path).stdout
+        return {row["setting"]: row["origin"] for row in json.loads(shown)["settings"]}
+
+    assert origins("--changed") == {
+        BOOTSTRAP_SERVERS: "environment",
+        DATABASE_URL: "environment",
+        "WORKER_KAFKA__SASL_PASSWORD": "environment",
+        "WORKER_KAFKA__SECURITY_PROTOCOL": ".env",
+    }
+    assert origins("journal", "LOG_LEVEL") == {"WORKER_JOURNAL_DAYS": "default", "WORKER_LOG_LEVEL": "default"}
+    assert run_here("config", "nothing", given=given, directory=tmp_path).stdout == ""
 
 
 def test_config_lists_the_settings_although_some_are_wrong() -> None:

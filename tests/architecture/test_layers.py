@@ -36,7 +36,11 @@ def copy(tmp_path: Path) -> Path:
         ("runtime/planted.py", "import confluent_kafka", "Only the adapters know Kafka's and PostgreSQL's drivers"),
         ("demo/planted.py", "import psycopg", "Only the adapters know Kafka's and PostgreSQL's drivers"),
         ("tracing/planted.py", "import worker.orchestrator", "A layer imports only the layers below it"),
-        ("orchestrator/planted.py", "from opentelemetry import trace", "Only the tracing knows OpenTelemetry"),
+        (
+            "orchestrator/planted.py",
+            "from opentelemetry import trace",
+            "Only the tracing and the telemetry know OpenTelemetry",
+        ),
         ("core/planted.py", "from random import random", "The core has no I/O, clock, randomness, logging"),
         ("core/engine/planted.py", "import time", "The core has no I/O, clock, randomness, logging"),
     ],

@@ -18,7 +18,7 @@ from tests.bench.site import running_site
 from tests.servers.availability import JAVA_REMEDY
 from tests.servers.kafka import kafka_can_run
 from tests.workload import STATES
-from worker.settings import ENGINES
+from worker.settings import ENGINES, Settings
 from worker.terminal.signals import sigterm_interrupts
 
 WIDTH = 160
@@ -65,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     kept = Path(os.environ.get(REPORT_VARIABLE) or DEFAULT_REPORT)
     parser.add_argument("--orders", type=int, default=wishes.orders, help="orders of four events")
     parser.add_argument("--rounds", type=int, default=wishes.rounds, help="how often every row is run")
-    parser.add_argument("--batch", type=int, default=500, help="records in a batch, at most")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=Settings.model_fields["batch_records_max"].default,
+        help="records in a batch, at most",
+    )
     parser.add_argument(
         "--latency-seconds", type=float, default=wishes.latency_seconds, help="how long each latency takes a round"
     )

@@ -141,7 +141,11 @@ class Crew:
 
     def rss_megabytes_max(self) -> float:
         """Add up the most memory that each has had so far."""
-        return sum(map(_rss_kilobytes_max, self.pids)) / 1024
+        return sum(_rss_kilobytes(pid, "VmHWM") for pid in self.pids) / 1024
+
+    def rss_megabytes(self) -> float:
+        """Add up the memory that each has now."""
+        return sum(_rss_kilobytes(pid, "VmRSS") for pid in self.pids) / 1024
 
     def stop(self) -> dict[str, Any]:
         """Have them end, and give the last that the first of them says."""
@@ -149,7 +153,7 @@ class Crew:
         return told[0]
 
 
-def _rss_kilobytes_max(pid: int) -> int:
+def _rss_kilobytes(pid: int, which: str) -> int:
     # Not what getrusage says, which is the parent's if that was larger when it made the process.
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0])
+    return int(status[which].split()[0])

@@ -21,6 +21,7 @@ from sismic.io import import_from_yaml
 from sismic.model import Event as SismicEvent
 
 from machines.order import machine
+from tests.core.engine.charts import as_jsonb_gives_it
 from tests.workload import records
 from worker.core.codec import decode_record
 from worker.core.engine.api import Engine, StepInput
@@ -151,7 +152,7 @@ def _load(name: str, chart: Chart, events: Sequence[Event]) -> Load:
         step = _step_input(event)
         if event.subject not in texts:
             texts[event.subject] = encode_snapshot(program.start(_step_input(_init_of(event))).snapshot)
-        before = texts[event.subject]
+        before = as_jsonb_gives_it(texts[event.subject])
         steps.append((step, before))
         texts[event.subject] = encode_snapshot(program.resume(decode_snapshot(before), step).snapshot)
     return Load(name, chart, steps)

@@ -46,7 +46,7 @@ class PassThrough:
                 "bootstrap.servers": route.bootstrap_servers,
                 "transactional.id": route.output_topic,
                 "partitioner": "murmur2_random",
-                "retry.backoff.ms": 10,
+                "retry.backoff.ms": 5,
                 "linger.ms": 1,
                 "log_level": 4,
             }

@@ -28,7 +28,18 @@ ORDERS = 300
 @pytest.mark.timeout(600)
 def test_every_row_is_measured_and_publishes_the_same(kafka_jars: None, tmp_path: Path) -> None:
     kept = tmp_path / "bench.json"
-    arguments = ["--orders", str(ORDERS), "--rounds", "1", "--latency-seconds", "1", "--json", str(kept)]
+    arguments = [
+        "--orders",
+        str(ORDERS),
+        "--batch",
+        "500",
+        "--rounds",
+        "1",
+        "--latency-seconds",
+        "1",
+        "--json",
+        str(kept),
+    ]
     command = [sys.executable, "-m", "tests.bench", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=580)
 

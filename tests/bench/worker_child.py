@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.bench.children import stop_at_end_of_input, tell
+from worker.adapters.process.collector import spare_collector
 from worker.adapters.process.threads import PendingCall
 from worker.bootstrap import deploy, parts_of
 from worker.logs import configure_logs
@@ -92,6 +93,7 @@ def main() -> None:
         parts = replace(parts, background=InTurn())
     worker = Worker(parts)
     stop_at_end_of_input(worker.stop)
+    spare_collector()
     worker.run()
     tell(**stages.told())
 

@@ -14,7 +14,7 @@ from tests.chaos.checker import Checker, InstanceRow, Row, Violation, Visible
 from tests.chaos.records import Digest, input_digest, output_digest, place_of, text_digest
 from tests.chaos.replay import Recorded, Replayer
 from tests.chaos.site import PREFIX, Site
-from worker.adapters.postgres.frames import unpack_headers, unpack_outputs
+from worker.adapters.postgres.blocks import HELD, ROW_BYTES, kept
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.instances import Instance, Status
 from worker.core.registry import Registry
@@ -28,11 +28,12 @@ SILENCE_SECONDS = 60.0
 ROWS_AT_ONCE = 2_000
 SHARES = 256
 
-JOURNAL = """
-SELECT partition, record_offset, record_timestamp, subject_digest, outcome, reason, revision,
-       record_key, event, event_headers, outputs, CASE WHEN consumed THEN event_key END
-FROM journal ORDER BY partition, record_offset
-"""
+JOURNAL = f"""
+SELECT row.partition, row.record_offset, row.record_timestamp, row.subject_digest, row.outcome, row.reason,
+       row.revision, CASE WHEN row.consumed THEN row.event_key END, {ROW_BYTES}
+FROM journal AS row {HELD}
+ORDER BY row.partition, row.record_offset
+"""  # noqa: S608 - Put together of constants.
 
 INSTANCES = """
 SELECT subject, source, status, states, revision,
@@ -41,14 +42,14 @@ SELECT subject, source, status, states, revision,
 FROM instances
 """
 
-RECORDED = """
-SELECT journal.subject_digest, partition, record_offset, event, event_headers, journal.now_ms, outcome, outputs,
+RECORDED = f"""
+SELECT row.subject_digest, row.partition, row.record_offset, row.now_ms, row.outcome,
        subject, source, version, status, snapshot::text, init_event_id, parent_subject, instances.now_ms,
-       instances.revision
-FROM journal LEFT JOIN instances USING (subject_digest)
-WHERE subject_digest IS NOT NULL AND get_byte(subject_digest, 0) < %s
-ORDER BY subject_digest, partition, record_offset
-"""
+       instances.revision, {ROW_BYTES}
+FROM journal AS row LEFT JOIN instances ON instances.subject_digest = row.subject_digest {HELD}
+WHERE row.subject_digest IS NOT NULL AND get_byte(row.subject_digest, 0) < %s
+ORDER BY row.subject_digest, row.partition, row.record_offset
+"""  # noqa: S608
 
 
 def feed(checker: Checker, site: Site, roots: Mapping[Digest, tuple[str, int]]) -> None:
@@ -135,16 +136,16 @@ def _visible(record: Message) -> Visible:
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    partition, offset, timestamp, digest, outcome, reason, revision, key, value, headers, outputs, event = row
-    published = unpack_outputs(outputs) if outputs else ()
+    partition, offset, timestamp, digest, outcome, reason, revision, event, *stored = row
+    key, value, headers, outputs = kept(stored)
     return Row(
         place=place_of(partition, offset),
-        content=input_digest(timestamp, key, value, unpack_headers(headers)),
+        content=input_digest(timestamp, key, value, headers),
         subject=None if digest is None else text_digest(key),
         outcome=outcome,
         reason=reason,
         revision=revision,
-        outputs=tuple(output_digest(one.topic, one.key, one.value, one.headers) for one in published),
+        outputs=tuple(output_digest(one.topic, one.key, one.value, one.headers) for one in outputs),
         event=event,
     )
 
@@ -163,19 +164,21 @@ def _instance_row(row: tuple[Any, ...]) -> InstanceRow:
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    _, partition, offset, event, headers, now, outcome, outputs = row[:8]
+    _, partition, offset, now, outcome = row[:5]
+    _, value, headers, outputs = kept(row[-6:])
+    assert value is not None, "what names a subject has a value"
     return Recorded(
         place=place_of(partition, offset),
-        value=event,
-        headers=unpack_headers(headers),
+        value=value,
+        headers=headers,
         now=now,
         outcome=outcome,
-        outputs=unpack_outputs(outputs) if outputs else (),
+        outputs=outputs,
     )
 
 
 def _instance(row: tuple[Any, ...]) -> Instance | None:
-    subject, source, version, status, snapshot, init_event_id, parent_subject, now, revision = row[8:]
+    subject, source, version, status, snapshot, init_event_id, parent_subject, now, revision = row[5:14]
     if subject is None:
         return None
     return Instance(

@@ -254,7 +254,7 @@ def test_an_event_that_was_consumed_is_seen(ours: Connected) -> None:
 
 
 def test_an_event_that_was_not_consumed_is_not_seen(ours: Connected) -> None:
-    dead_letter = replace(consumed(), consumed=False, outcome="dead_lettered")
+    dead_letter = consumed()._replace(consumed=False, outcome="dead_lettered")
     batch(ours, journal=[dead_letter])
     assert ours.lock(OURS.owner, wanted(FIRST + 1, keys=(7,))) == []
     ours.roll_back()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contracts.samples import FIRST, OURS, OUTPUT, THEIRS, TOPIC_ID, position, row, wanted, writes
 from tests.contracts.stores import Connected, Store
-from worker.ports import Claim, DatabaseUnavailable, Position, PositionMoved
+from worker.ports import Claim, DatabaseUnavailable, Position, PositionMoved, Wanted
 
 
 def apply(database: Connected, offset: int = FIRST, owner: str = OURS.owner) -> None:
@@ -179,7 +179,7 @@ def test_no_attempt_is_noted_where_another_is(ours: Connected, owner: str, parti
 def test_what_is_not_published_comes_back_byte_for_byte_in_offset_order(ours: Connected) -> None:
     bare = replace(OUTPUT, key=None, value=None, headers=())
     ours.insert_positions([position(0), position(1)])
-    ours.lock(OURS.owner, wanted())
+    ours.lock(OURS.owner, Wanted({0: FIRST, 1: FIRST}, [], []))
     rows = [row(12), row(11, outputs=(OUTPUT,)), row(10, outputs=(OUTPUT, bare)), row(10, partition=1)]
     ours.write(writes(13, journal=rows))
     ours.commit()

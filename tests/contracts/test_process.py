@@ -153,6 +153,27 @@ def test_a_limit_that_is_set_anew_or_lifted_ends_nothing() -> None:
     assert (ended.returncode, ended.stdout) == (0, "alive\n")
 
 
+def test_cycles_are_collected_though_the_collector_is_spared() -> None:
+    script = """
+import gc, weakref
+from worker.adapters.process.collector import YOUNG_OBJECTS_MAX, spare_collector
+
+class Cycle:
+    def __init__(self): self.own = self
+
+spare_collector()
+assert gc.get_freeze_count() > 0
+first = weakref.ref(Cycle())
+young = [[] for _ in range(YOUNG_OBJECTS_MAX // 2)]
+assert first() is not None, "half of what it takes"
+young += [[] for _ in range(YOUNG_OBJECTS_MAX)]
+assert first() is None
+print("collected")
+"""
+    ended = run_with_limit(script)
+    assert (ended.stdout, ended.stderr) == ("collected\n", "")
+
+
 def run_with_limit(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script that has a clock."""
     made = f"from worker.adapters.process.clock import SystemClock\nclock = SystemClock()\n{script}\n"

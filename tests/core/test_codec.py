@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.strategies import JSON_VALUES, TEXTS, events
@@ -74,6 +74,30 @@ def test_any_record_is_an_event_or_invalid(value: bytes | None, headers: Headers
         except InvalidEventError:
             continue
         assert decode_record(encode_record(event).value, ()) == event
+
+
+@given(VALUES, st.lists(st.tuples(HEADER_NAMES | TEXTS, HEADER_VALUES), max_size=5).map(tuple), st.booleans())
+@example(STRUCTURED.value, (*STRUCTURED.headers, ("ce_id", b"event-1")), False)
+@example(STRUCTURED.value, (*STRUCTURED.headers, ("CE_ID", b"event-1")), False)
+@example(STRUCTURED.value, (*STRUCTURED.headers, ("Content-Type", b"text/plain")), False)
+@example(STRUCTURED.value, (*STRUCTURED.headers, ("ce_x", None)), False)
+@example(STRUCTURED.value, (*STRUCTURED.headers, ("ce_x", b"\xff")), False)
+@example(STRUCTURED.value, (*STRUCTURED.headers, ("x", None), ("x", b"\xff")), False)
+def test_a_glance_at_the_headers_tells_what_a_close_look_tells(
+    value: bytes | None, headers: Headers, is_structured: bool
+) -> None:
+    headers = (*headers, *STRUCTURED.headers) if is_structured else headers
+
+    def came_of_it() -> object:
+        try:
+            return decode_record(value, headers)
+        except InvalidEventError as error:
+            return str(error), error.failed
+
+    at_a_glance = came_of_it()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("worker.core.codec._is_plainly_structured", lambda _: False)
+        assert at_a_glance == came_of_it()
 
 
 def test_structured_headers_let_consumers_route() -> None:

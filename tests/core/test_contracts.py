@@ -3,6 +3,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import MISSING, AliasChoices, AliasPath, BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from worker.core.contracts import (
@@ -160,6 +162,32 @@ class Doubled(BaseModel):
 
 def test_integers_are_put_back_where_they_are_the_same_number() -> None:
     assert Schema(Doubled).validate({"values": [3, 0.5]}) == {"values": [0.5, 3.0]}
+
+
+class Measured(BaseModel):
+    one: float
+    many: list[dict[str, float | str]] = []
+    any: Any = None
+
+
+LARGE = st.sampled_from([0, 1, 10**15, 10**16, 10**17, -(10**18), 10**19, 2**53 + 1, 2**63, -(2**63), 2**64 - 1])
+MEASURES = (
+    LARGE | LARGE.map(float) | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
+
+
+@given(MEASURES, st.lists(st.dictionaries(st.sampled_from("ab"), MEASURES | st.just("1.0"))), MEASURES, st.booleans())
+def test_a_glance_finds_all_integers_to_be_put_back(
+    one: float, many: list[dict[str, float | str]], other: float, reverse: bool
+) -> None:
+    sent = {"one": one, "many": many, "any": other}
+    data = dict(reversed(sent.items())) if reverse else sent
+    at_a_glance = repr(Schema(Measured).validate(data))
+    assert at_a_glance == repr(sent)
+    assert loads(Schema(Measured).validated(data)[1]) == sent
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("worker.core.schemas._may_hold_integers", lambda _: True)
+        assert repr(Schema(Measured).validate(data)) == at_a_glance
 
 
 class Unordered(BaseModel):

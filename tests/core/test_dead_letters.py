@@ -1,6 +1,7 @@
 """Dead letters read back as the worker writes them, and the choice among them."""
 
 import hashlib
+import re
 from dataclasses import replace
 
 import pytest
@@ -198,3 +199,26 @@ def test_the_choice(selection: Selection, takes: bool) -> None:
 def test_an_output_is_found_by_its_topic_and_by_its_cause() -> None:
     letter = letter_of(ROUTER.refused_output(Output("orc.default", b"key", b"value", ()), REFUSED, (2, 9), NOW))
     assert letter.sources == {"orc.default", "orc.input", "orc.input-2"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "takes"),
+    [
+        (Selection(machines=frozenset((LAB,))), True),
+        (Selection(machines=frozenset(("com.test",))), True),
+        (Selection(machines=frozenset(("arvo.orc.other",))), False),
+        (Selection(matching=re.compile("NoInstance: why")), True),
+        (Selection(matching=re.compile(r'"x": ?1')), True),
+        (Selection(matching=re.compile(r"evt\.a\.b$")), True),
+        (Selection(matching=re.compile("elsewhere")), False),
+        (Selection(machines=frozenset((LAB,)), matching=re.compile("elsewhere")), False),
+    ],
+)
+def test_the_choice_by_machine_and_by_what_is_in_it(selection: Selection, takes: bool) -> None:
+    assert selection.takes(event_letter()) is takes
+
+
+def test_bytes_are_of_no_machine_and_are_looked_through_all_the_same() -> None:
+    letter = letter_of(ROUTER.dead_letter(RECORD, OUTCOME, NOW))
+    assert letter.machines() == frozenset()
+    assert Selection(matching=re.compile("no text")).takes(letter)

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from tests.core.strategies import JSON_VALUES, TEXTS, events
 from worker.core.errors import InvalidEventError
+from worker.core.event_rules import DATA_DEPTH_MAX, is_plain_json, is_storable
 from worker.core.events import (
     ARVO_CONTENT_TYPE,
-    DATA_DEPTH_MAX,
     Event,
     create_event,
     event_from_json,
     event_to_json,
-    is_storable,
 )
 from worker.core.json import dumps, loads
 from worker.core.uris import encode_uri, is_encoded_uri
@@ -190,10 +189,14 @@ ODD: st.SearchStrategy[object] = (
 
 @settings(max_examples=1000)
 @given(
-    changes=st.dictionaries(st.sampled_from(sorted({*document(), "domain"})), ODD, max_size=4), is_read=st.booleans()
+    changes=st.dictionaries(st.sampled_from(sorted({*document(), "domain", "x", "X"})), ODD, max_size=4),
+    missing=st.sets(st.sampled_from(sorted(document())), max_size=2),
+    is_read=st.booleans(),
 )
-def test_a_glance_finds_nothing_but_what_the_rules_find(changes: dict[str, Any], is_read: bool) -> None:
-    changed = document(**changes)
+def test_a_glance_finds_nothing_but_what_the_rules_find(
+    changes: dict[str, Any], missing: set[str], is_read: bool
+) -> None:
+    changed = {name: value for name, value in document(**changes).items() if name not in missing}
     text = json.dumps(changed, ensure_ascii=False).encode("utf-8", "replace") if is_read else None
 
     def came_of_it() -> object:
@@ -204,5 +207,13 @@ def test_a_glance_finds_nothing_but_what_the_rules_find(changes: dict[str, Any],
 
     at_a_glance = came_of_it()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("worker.core.events._plainly_holds", lambda *_: False)
+        patched.setattr("worker.core.events._plain_event", lambda *_: None)
         assert at_a_glance == came_of_it()
+
+
+@given(st.text('{}[]\\u0a"', max_size=300).map(str.encode) | JSON_VALUES.map(dumps))
+def test_json_is_plain_with_few_brackets_and_no_nul(text: bytes) -> None:
+    brackets = text.count(b"{") + text.count(b"[")
+    assert is_plain_json(text) is (brackets <= DATA_DEPTH_MAX and b"\\u0000" not in text)
+    assert not is_plain_json(b"[" * (DATA_DEPTH_MAX + 1))
+    assert is_plain_json(b"[{" * (DATA_DEPTH_MAX // 2))

@@ -8,7 +8,7 @@ from tests.core.lab import NOW, hosting, init_of, lab_machine, reply_of, started
 from worker.core.events import Event
 from worker.core.outcomes import Advanced, Failed, Outcome
 from worker.core.progress import Emitted, Emitting, Executing, Failing, Progress, Resolving, Validating
-from worker.core.step import Host, StepRequest, run_step, watch_step
+from worker.core.step import Host, StepRequest, run_step
 from worker.core.subjects import decode_subject
 from worker.core.traces import TraceHeaders
 
@@ -16,12 +16,8 @@ HOST = hosting(lab_machine("emit('com.trace.log', {})\nemit('com.one.call', {'x'
 
 
 def watched(host: Host, request: StepRequest) -> tuple[list[Progress], Outcome]:
-    told, progress = [], watch_step(host, request)
-    while True:
-        try:
-            told.append(next(progress))
-        except StopIteration as end:
-            return told, end.value
+    told: list[Progress] = []
+    return told, run_step(host, request, told.append)
 
 
 def request_of(event: Event, host: Host | None = None, trace: TraceHeaders | None = None) -> StepRequest:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.core.lab import NOW
 from worker.core.dead_letters import DeadLetter, Marker, Place, Selection, read_record
 from worker.core.records import Headers, Output, Record
-from worker.core.redrives import Offsets, Survey, Target, find_original, redriven
+from worker.core.redrives import Offsets, Survey, Target, discarded, find_original, redriven
 
 DLQ = "orc.dlq"
 FIRSTS = {0: 10, 1: 0}
@@ -140,6 +140,15 @@ class TestRedriven:
         output = replace(letter, origin=None)
         assert redriven(letter, letter.original, DLQ, Target(3, 1_000_000), NOW).record.partition is None
         assert redriven(output, letter.original, DLQ, TARGET, NOW).record.partition is None
+
+    def test_one_that_is_discarded_has_a_marker_that_goes_nowhere(self) -> None:
+        sent = discarded(letter_of(dead_letter(1, 17)), DLQ, NOW)
+        assert sent.size < redriven(sent.letter, sent.letter.original, DLQ, TARGET, NOW).size
+        output = sent.marker.output
+        read = read_record(Record(1, 99, 0, output.key, output.value, output.headers))
+        assert read == Marker(Place(1, 17), "", NOW)
+        assert read.is_discard
+        assert not Marker(Place(1, 17), "orc.input", NOW).is_discard
 
     def test_bytes_are_found_by_their_digest(self) -> None:
         digest = hashlib.sha256(b"the one").hexdigest()

@@ -1,5 +1,6 @@
 """The table of one step, row by row and in its order."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -36,6 +37,7 @@ from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.errors import ExecutionFailure
 from worker.core.events import ARVO_CONTENT_TYPE, Event, create_event, event_to_json
 from worker.core.instances import Instance, Status
+from worker.core.machines import Machine
 from worker.core.outcomes import (
     Advanced,
     DeadLettered,
@@ -46,7 +48,7 @@ from worker.core.outcomes import (
     IgnoredReason,
     Unexpected,
 )
-from worker.core.registry import Registry
+from worker.core.registry import Hosted, Registry
 from worker.core.step import Host, StepRequest, failed_step, run_step
 from worker.core.subjects import decode_subject
 from worker.core.texts import ERROR_TEXT_MAX
@@ -109,6 +111,41 @@ def test_an_init_event_s_rows_stand_in_the_same_order() -> None:
     # An init event with a new id for an instance that has ended: the instance is not touched all the same.
     ended = Request(type=LAB, ended=True)
     assert told(ended.outcome()) == "DeadLettered ALREADY_STARTED"
+
+
+class CountingRegistry(Registry):
+    """Count what is asked; whichever version is asked for, it has one."""
+
+    def __init__(self, *machines: Machine) -> None:
+        super().__init__(machines, SismicEngine())
+        self.asked: Counter[tuple[str, str]] = Counter()
+
+    def resolve(self, source: str, version: str) -> Hosted | None:
+        self.asked[source, version] += 1
+        return super().resolve(source, "1.0.0")
+
+
+class TestPlans:
+    def test_a_machine_is_looked_up_once(self) -> None:
+        registry = CountingRegistry(lab_machine())
+        host = Host(registry)
+        advanced(step(host, reply_of(), started(host)))
+        started(host)
+        assert registry.asked == {(LAB, "1.0.0"): 1}
+
+    def test_one_that_is_not_there_is_looked_up_again(self) -> None:
+        registry = CountingRegistry(lab_machine())
+        host = Host(registry)
+        assert [host.plan("arvo.orc.nobody", "1.0.0") for _ in range(2)] == [None, None]
+        assert registry.asked == {("arvo.orc.nobody", "1.0.0"): 2}
+
+    def test_a_registry_with_every_version_does_not_fill_the_memory(self) -> None:
+        registry = CountingRegistry(lab_machine())
+        host = Host(registry)
+        for _ in range(2):
+            plans = [host.plan(LAB, f"1.0.{patch}") for patch in range(2_000)]
+            assert {plan.machine for plan in plans if plan} == set(registry.machines)
+        assert Counter(registry.asked.values()) == {1: 1_024, 2: 976}
 
 
 class TestDuplicates:

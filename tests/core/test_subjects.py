@@ -1,8 +1,10 @@
 import base64
+import json
 import zlib
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.strategies import FILLED_TEXTS, TEXTS, TYPES
@@ -12,6 +14,7 @@ from worker.core.subjects import (
     SUBJECT_CHARACTERS_MAX,
     SUBJECT_DOCUMENT_BYTES_MAX,
     SubjectContent,
+    _decode_plain,
     child_subject,
     decode_document,
     decode_subject,
@@ -59,6 +62,63 @@ def test_anything_is_a_subject_or_invalid(subject: object) -> None:
     except InvalidSubjectError:
         return
     assert decode_subject(encode_subject(content)) == content
+
+
+ODD = st.sampled_from(["", "a;b", 'a"b', "a\\b", "é", "a\nb", "\x7f", "\u2028", "a.b", "a.b.c\n", "1.0.0\n", None, 5])
+NAMES = st.just("a.b.c") | TYPES
+DOCUMENTS = st.fixed_dictionaries(
+    {
+        "orchestrator": st.fixed_dictionaries({"name": NAMES | ODD, "version": st.sampled_from(("1.0.0", "1.0", 1))}),
+        "execution": st.fixed_dictionaries(
+            {"id": st.just("e") | ODD, "initiator": NAMES | ODD}, optional={"domain": st.none() | st.just("d") | ODD}
+        ),
+        "meta": st.dictionaries(FILLED_TEXTS, st.just("m") | ODD, max_size=2),
+    }
+)
+CHANGES = st.sampled_from(
+    [
+        (b"", b""),
+        (b"{", b"\xef\xbb\xbf{"),
+        (b":", b" :"),
+        (b'"meta":{', b'"meta":{"redirectto":"com.example.other"'),
+        (b'"meta":{', b'"meta":{"a":"1","a":"2"'),
+        (b'"meta":{', b'"meta":{"a":"1"},"x":{"b":"2"'),
+        (b'"execution"', b'"more":1,"execution"'),
+        (b'"id":"e', b'"id":"\xff'),
+        (b'"id":"e', b'"id":"\\u0065'),
+        (b'"id":"e', b'"id":"\x1f'),
+        (b'"id":"e', b'"id":"' + b"e" * 1024),
+        (b'"name"', b'"version":"1.0.0","name"'),
+    ]
+)
+
+
+@settings(max_examples=400)
+@example({**document(), "meta": {"a": 5}}, (b"", b""), False)
+@example({**document(), "meta": {"a": "b", "c": None}}, (b"", b""), False)
+@given(DOCUMENTS, CHANGES, st.booleans())
+def test_a_glance_reads_nothing_but_what_a_close_look_reads(
+    document: dict[str, object], change: tuple[bytes, bytes], escaped: bool
+) -> None:
+    raw = json.dumps(document, separators=(",", ":"), ensure_ascii=escaped).encode().replace(*change, 1)
+
+    def came_of_it() -> object:
+        try:
+            return decode_subject(packed(raw))
+        except InvalidSubjectError as error:
+            return str(error)
+
+    at_a_glance = came_of_it()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("worker.core.subjects._decode_plain", lambda _: None)
+        assert at_a_glance == came_of_it()
+
+
+def test_what_peers_write_is_read_at_a_glance() -> None:
+    for content in (CONTENT, replace(CONTENT, domain="orders", meta={"redirectto": "com.example.é", "b": ""})):
+        assert _decode_plain(encode_subject(content)) == content
+    assert _decode_plain(packed(dumps(document()))) == CONTENT
+    assert _decode_plain(packed(b" " + dumps(document()))) is None
 
 
 def test_the_domain_is_written_even_if_there_is_none() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.events import is_storable
+from worker.core.event_rules import is_storable
 from worker.core.texts import ERROR_TEXT_MAX, clean_text
 
 

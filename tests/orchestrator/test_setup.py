@@ -130,6 +130,15 @@ def test_a_given_engine_runs_the_machines_in_place_of_the_registry_s() -> None:
     assert made.execute(start()).events[0].data["errorName"] == "Idle"
 
 
+def test_an_engine_may_be_named_where_an_orchestrator_is_made() -> None:
+    engine = IdleEngine()
+    made = create_orchestrator(machines=[counter()], memory=SimpleMachineMemory(), execution_engine=engine)
+    assert len(engine.compiled) == 1
+    assert made.execute(start()).events[0].data["errorName"] == "Idle"
+    with pytest.raises(SetupError, match="The execution_engine is the class IdleEngine; give an instance of it"):
+        create_orchestrator(machines=[counter()], memory=SimpleMachineMemory(), execution_engine=IdleEngine)  # type: ignore[arg-type]
+
+
 def test_a_deduplicating_memory_is_known_by_its_methods() -> None:
     memory = OnceMemory()
     create(counter(), memory=memory).execute(start())

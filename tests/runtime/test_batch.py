@@ -1,22 +1,30 @@
 """One batch: what is decoded, and what becomes of outputs that no broker would take."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from machines.order import machine as order
 from tests.core.strategies import JSON_VALUES, events
-from tests.runtime.world import LIMITS, TOPICS, World, append, kafka_with_orders
+from tests.runtime.world import HOST, LIMITS, ROUTER, TOPICS, World, append, kafka_with_orders
+from tests.simulation.servers import FakeClock
 from tests.workload import Order
-from worker.core.codec import ContentMode, encode_record
+from worker.core.codec import ContentMode, decode_record, encode_record
+from worker.core.digests import content_digest
 from worker.core.events import Event
 from worker.core.json import dumps
-from worker.core.outcomes import DeadLetterReason
-from worker.core.records import Record
+from worker.core.outcomes import DeadLetterReason, Outcome
+from worker.core.records import Output, Record
+from worker.core.step import Host, StepRequest, run_step
+from worker.core.subjects import root_subject
 from worker.ports import JournalRow
-from worker.runtime.arrivals import Addressed, Broken, decode, wanted
-from worker.runtime.batch import Limits
+from worker.runtime import batch
+from worker.runtime.arrivals import Addressed, Broken, Decoded, decode, wanted
+from worker.runtime.batch import Found, Limits, Run, Setting
+from worker.runtime.stages import Stages
 
 NAMES = st.sampled_from(["content-type", "ce_id", "ce_type", "ce_data", "ce_subject", "ce_specversion", "Ce_Id", "x"])
 VALUES = st.sampled_from([b"application/cloudevents+json", b"application/json", b"1.0", b"a.b.c"]) | st.binary(
@@ -118,3 +126,135 @@ class TestLimits:
             assert (output.value, digest) == (value, None)
         else:
             assert (output.value, digest) == (None, hashlib.sha256(value).hexdigest().encode())
+
+
+LIMITED = Limits({"orc.small": 300, "orc.large": 600})
+TEXTS = st.none() | st.binary(max_size=400)
+OUTPUTS = st.lists(
+    st.builds(
+        Output,
+        st.sampled_from(["orc.small", "orc.large"]) | st.just("orc.missing"),
+        TEXTS,
+        TEXTS,
+        st.lists(st.tuples(st.text(max_size=5), TEXTS), max_size=2).map(tuple),
+    ),
+    max_size=3,
+)
+
+
+@given(OUTPUTS)
+@example([])
+@example([Output("orc.small", None, b"x" * 172, ())])
+@example([Output("orc.small", None, b"x" * 173, ())])
+def test_outputs_have_a_size_or_a_refusal(outputs: list[Output]) -> None:
+    size = LIMITED.bytes_of(outputs)
+    assert (size is None) is (LIMITED.refusal(outputs) is not None)
+    assert size in (None, sum(output.size() for output in outputs))
+
+
+def run_of(decoded: list[Decoded], clock: FakeClock, stages: Stages, step_seconds_max: float = 0.0) -> Run:
+    setting = Setting(HOST, ROUTER, clock, stages, 10**9, step_seconds_max)
+    run = Run(setting, LIMITS, Found([], {}), lambda *_: False)
+    run.run(decoded)
+    return run
+
+
+class LimitedClock(FakeClock):
+    """A clock that knows when it would end the process."""
+
+    ends_at = 0.0
+    times_set = 0
+
+    def limit(self, seconds: float) -> None:
+        super().limit(seconds)
+        self.ends_at = self.seconds + seconds
+        self.times_set += 1
+
+
+def test_a_step_has_its_time_from_its_beginning_and_an_eighth_more_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    durations, left = [0.25] * 9 + [7.5, 0.5, 0.25, 1.0, 1.0, 0.0, 8.0, 0.25], list[float]()
+    clock, stages = LimitedClock(), Stages()
+
+    def lasting(host: Host, request: StepRequest) -> Outcome:
+        left.append(clock.ends_at - clock.seconds)
+        clock.advance(durations[len(left) - 1])
+        return run_step(host, request)
+
+    monkeypatch.setattr(batch, "run_step", lasting)
+    monkeypatch.setattr(batch, "perf_counter", clock.monotonic)
+    orders = [Order(number).record(0) for number in range(len(durations))]
+    run_of([decode(record_of(one.value, one.headers)) for one in orders], clock, stages, step_seconds_max=8.0)
+    assert len(left) == len(durations)
+    assert (min(left), max(left)) == (8.25, 9.0)
+    assert clock.times_set < len(durations)
+    assert clock.limited == 0, "nothing is limited beyond the batch"
+    assert (stages.seconds["step"], stages.seconds["encode"]) == (sum(durations), 0.0)
+
+
+def event_of(step: int) -> Event:
+    encoded = Order(1).record(step)
+    return decode_record(encoded.value, encoded.headers)
+
+
+def arrival(offset: int, event: Event | None) -> Decoded:
+    """Give an event as it arrives; none: what is no event."""
+    if event is None:
+        return decode(replace(record_of(b"garbage"), offset=offset))
+    encoded = encode_record(event)
+    return decode(replace(record_of(encoded.value, encoded.headers), offset=offset))
+
+
+def test_the_journal_tells_what_came_of_each_record() -> None:
+    reserving, approving = ("order", "reserving"), ("order", "approving")
+    start, reserved, approved = (event_of(step) for step in range(3))
+    elsewhere = root_subject(name="arvo.orc.else", version="1.0.0", initiator="com.a.b", execution_id="x")
+    came = [
+        start,
+        approved,
+        replace(reserved, id="bad", data={"total": "none"}),
+        reserved,
+        reserved,
+        approved,
+        replace(reserved, data={"total": 1, "warehouse": "south"}),
+        replace(start, subject=elsewhere),
+        replace(start, subject="nothing"),
+        None,
+    ]
+    decoded = [arrival(offset, event) for offset, event in enumerate(came)]
+    run = run_of(decoded, FakeClock(1_000), Stages())
+    rows = run.writes({0: 0}).journal
+    assert [(row.outcome, row.reason, row.error_name, row.consumed, len(row.outputs)) for row in rows] == [
+        ("advanced", None, None, True, 1),
+        ("unexpected", None, None, True, 0),
+        ("failed", None, "ContractViolation", True, 1),
+        ("advanced", None, None, True, 1),
+        ("duplicate", None, None, False, 0),
+        ("duplicate", None, None, False, 0),
+        ("dead_lettered", "ID_CONFLICT", "IdConflict", False, 1),
+        ("ignored", "NOT_HOSTED", None, False, 0),
+        ("dead_lettered", "INVALID_SUBJECT", "InvalidSubjectError", False, 1),
+        ("dead_lettered", "INVALID_EVENT", "InvalidEventError", False, 1),
+    ]
+    assert [(row.states_before, row.states_after, row.revision) for row in rows] == [
+        (None, reserving, 1),
+        (reserving, None, None),
+        (reserving, None, None),
+        (reserving, approving, 2),
+        *[(approving, None, None)] * 2,
+        *[(None, None, None)] * 4,
+    ]
+    assert [row.definition_hash for row in rows if row.outcome == "advanced"] == [order.definition_hash] * 2
+    assert {row.definition_hash for row in rows if row.outcome != "advanced"} == {None}
+    assert {row.error_message for row in rows if row.outcome in ("advanced", "duplicate", "ignored")} == {None}
+    assert rows[1].error_message == (
+        "nothing waits for this event; expected: evt.inventory.reserve.failure, evt.inventory.reserve.success, "
+        "sys.com.inventory.reserve.error"
+    )
+    for one, event, row in zip(decoded, came, rows, strict=True):
+        named = (event.source, event.id, event.type) if event else (None, None, None)
+        assert (row.record, row.event_source, row.event_id, row.event_type) == (one.record, *named)
+        addressed = (one.digest, one.key, content_digest(one.event)) if isinstance(one, Addressed) else (None,) * 3
+        assert (row.subject_digest, row.event_key, row.content_digest) == addressed
+        assert row.now == (1_000 if row.outcome == "dead_lettered" else 0)
+    assert run.next_offsets == {0: len(came)}
+    assert run.applied == [one.record for one in decoded]

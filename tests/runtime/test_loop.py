@@ -413,7 +413,7 @@ class TestRebalances:
             world.kafka.give(0, None)
         else:
             world.kafka.expel(member.consumer)
-        member.worker._poll()
+        member.worker._poll(1)
         assert len(member.worker._partitions) == 0
         row = world.tables.positions[0]
         if way == "lost" or released_at is None:

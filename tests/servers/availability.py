@@ -5,6 +5,7 @@ the run's last lines say how many, which promises they show, and how to get the 
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -57,6 +58,12 @@ def missing_servers() -> Iterator[MissingServer]:
             )
     if not node_can_run():
         yield MissingServer("node_modules", "that services and clients in TypeScript are understood", NODE_REMEDY)
+    if not shutil.which("promtool"):
+        yield MissingServer(
+            "promtool",
+            "that each alert fires, and that Prometheus takes every query of the dashboard",
+            "install Prometheus (Debian: apt-get install prometheus)",
+        )
     if not (DEBIAN_BINARIES / "postgres").exists():
         yield MissingServer(
             "each_postgres_url",

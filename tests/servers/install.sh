@@ -8,10 +8,13 @@ command -v java >/dev/null || packages="$packages default-jre-headless"
 command -v mvn >/dev/null || packages="$packages maven"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
+command -v promtool >/dev/null || packages="$packages prometheus"
 [ -n "$packages" ] || exit 0
 
 echo "Installing$packages …"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
+# What tests need they start themselves, so at this runlevel no package does.
+export RUNLEVEL=1
 # shellcheck disable=SC2086 # One word a package.
 apt-get install -y -qq --no-install-recommends $packages >/dev/null

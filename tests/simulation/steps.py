@@ -22,7 +22,7 @@ _REMEMBERED: dict[tuple[Any, ...], Outcome] = {}
 def remembered_steps(poison: str | None, die: Callable[[], None]) -> Iterator[None]:
     """Have batches run their steps so; `die` is called for the event whose id is `poison`."""
 
-    def step(host: Host, request: StepRequest) -> Outcome:
+    def step(host: Host, request: StepRequest, _: object = None) -> Outcome:
         if request.event.id == poison:
             die()
         # The workload's hosts stay for as long as the program runs, so their places in memory tell them apart.

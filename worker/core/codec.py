@@ -3,16 +3,14 @@
 Source: CloudEvents Kafka protocol binding 1.0.2, section 3.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from operator import attrgetter
-from typing import Any, Final
+from math import isfinite
+from typing import Any, Final, NamedTuple
 
 from worker.core.errors import InvalidEventError
 from worker.core.events import Event, event_from_json, event_to_json
-from worker.core.json import dumps, loads
+from worker.core.json import dumps, dumps_around, loads
 from worker.core.records import Headers
 
 _CONTENT_TYPE: Final = "content-type"
@@ -23,11 +21,6 @@ _STRUCTURED_HEADER: Final = (_CONTENT_TYPE, b"application/cloudevents+json; char
 # Arvo's own content type would make a receiver take a record in binary mode for a structured one.
 _BINARY_DATA_TYPE: Final = "application/json"
 
-_ROUTING: Final = ("id", "type", "source", "subject", "to")
-_ROUTING_HEADERS: Final = tuple(_PREFIX + name for name in _ROUTING)
-_ROUTING_TEXTS: Final = attrgetter(*_ROUTING)
-_TRACE: Final = ("traceparent", "tracestate")
-
 
 class ContentMode(StrEnum):
     """Say where a record carries the event's attributes: in its value, or in its headers."""
@@ -36,8 +29,7 @@ class ContentMode(StrEnum):
     BINARY = "binary"
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRecord:
+class EncodedRecord(NamedTuple):
     """What Kafka carries of one event, without the topic."""
 
     key: bytes
@@ -45,16 +37,19 @@ class EncodedRecord:
     headers: Headers
 
 
-def encode_record(event: Event, mode: ContentMode = ContentMode.STRUCTURED) -> EncodedRecord:
+def encode_record(
+    event: Event, mode: ContentMode = ContentMode.STRUCTURED, data_text: bytes | None = None
+) -> EncodedRecord:
     """Write an event as a record keyed by its subject.
 
     In structured mode `ce_*` headers repeat what consumers route by. In binary mode extensions become texts, those
-    that are null are left out, and Arvo's content type becomes `application/json`.
+    that are null are left out, and Arvo's content type becomes `application/json`. `data_text` is the event's data as
+    JSON, if it was written already.
 
     Raises: ValueError, if the event's data is no JSON.
     """
-    value, headers = _binary(event) if mode is ContentMode.BINARY else _structured(event)
-    return EncodedRecord(event.subject.encode("utf-8"), value, (*headers, *_trace_headers(event)))
+    text = dumps(event.data) if data_text is None else data_text
+    return _binary(event, text) if mode is ContentMode.BINARY else _structured(event, text)
 
 
 def decode_record(value: bytes | None, headers: Headers) -> Event:
@@ -64,6 +59,8 @@ def decode_record(value: bytes | None, headers: Headers) -> Event:
 
     Raises: InvalidEventError, whatever else the bytes are.
     """
+    if _is_plainly_structured(headers):
+        return event_from_json(_json(value), value)
     binding = _binding_headers(headers)
     content_type = binding.get(_CONTENT_TYPE, "")
     if _is_structured(content_type):
@@ -74,35 +71,68 @@ def decode_record(value: bytes | None, headers: Headers) -> Event:
     return event_from_json(_with_data(attributes, content_type, value))
 
 
+def _is_plainly_structured(headers: Headers) -> bool:
+    """Tell at a glance that a record is structured, and that no header of the binding is odd; if not, look again."""
+    try:
+        names, raws = zip(*headers)  # noqa: B905 - each header is a pair.
+        text = b"".join(raws)
+    except (TypeError, ValueError):
+        return False
+    place = _content_type_at(names)
+    return place is not None and text.isascii() and _is_structured(raws[place].decode())
+
+
+@lru_cache(64)
+def _content_type_at(names: tuple[str, ...]) -> int | None:
+    """Give the place of the content type among the headers; none, if a header of the binding is there twice."""
+    keys = [key for name in names if (key := _binding_key(name)) is not None]
+    if len(set(keys)) < len(keys) or _CONTENT_TYPE not in keys:
+        return None
+    return [_binding_key(name) for name in names].index(_CONTENT_TYPE)
+
+
 @lru_cache(64)
 def _is_structured(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == _STRUCTURED_TYPE
 
 
-def _structured(event: Event) -> tuple[bytes, Headers]:
-    routing = [
-        (header, text.encode("utf-8"))
-        for header, text in zip(_ROUTING_HEADERS, _ROUTING_TEXTS(event), strict=True)
-        if text is not None
+def _structured(event: Event, data_text: bytes) -> EncodedRecord:
+    value, key = _event_text(event, data_text), event.subject.encode()
+    headers = [
+        _STRUCTURED_HEADER,
+        ("ce_id", event.id.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_subject", key),
     ]
-    return dumps(event_to_json(event)), (_STRUCTURED_HEADER, *routing)
+    if event.to is not None:
+        headers.append(("ce_to", event.to.encode()))
+    _add_trace(headers, event)
+    return EncodedRecord(key, value, tuple(headers))
 
 
-def _binary(event: Event) -> tuple[bytes, Headers]:
+def _event_text(event: Event, data_text: bytes) -> bytes:
+    document = event_to_json(event)
+    if event.extensions or not isfinite(event.executionunits or 0):
+        return dumps(document)
+    return dumps_around(document, "data", data_text)
+
+
+def _binary(event: Event, data_text: bytes) -> EncodedRecord:
     content_type = _BINARY_DATA_TYPE if _is_structured(event.datacontenttype) else event.datacontenttype
     attributes = event_to_json(event)
     del attributes["data"], attributes["datacontenttype"]
-    headers = tuple(
-        (_PREFIX + name, _header_text(item).encode("utf-8")) for name, item in attributes.items() if item is not None
-    )
-    return dumps(event.data), ((_CONTENT_TYPE, content_type.encode("utf-8")), *headers)
+    headers = [(_CONTENT_TYPE, content_type.encode())]
+    headers += [(_PREFIX + name, _header_text(item).encode()) for name, item in attributes.items() if item is not None]
+    _add_trace(headers, event)
+    return EncodedRecord(event.subject.encode(), data_text, tuple(headers))
 
 
-def _trace_headers(event: Event) -> Iterator[tuple[str, bytes]]:
-    for name in _TRACE:
-        text = getattr(event, name)
-        if text is not None:
-            yield name, text.encode("utf-8")
+def _add_trace(headers: list[tuple[str, bytes]], event: Event) -> None:
+    if event.traceparent is not None:
+        headers.append(("traceparent", event.traceparent.encode()))
+    if event.tracestate is not None:
+        headers.append(("tracestate", event.tracestate.encode()))
 
 
 def _header_text(value: object) -> str:

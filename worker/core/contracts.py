@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, RootModel, create_model
 
 from worker.core.arguments import expect, expect_mapping
 from worker.core.errors import SetupError
-from worker.core.events import is_reverse_dns
+from worker.core.event_rules import is_reverse_dns
 from worker.core.schemas import SYSTEM_ERROR_SCHEMA, Number, Schema
 from worker.core.uris import is_encoded_uri
 from worker.core.versions import (

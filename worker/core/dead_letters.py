@@ -4,19 +4,24 @@ A dead letter's own headers stand behind those of the record that it keeps, from
 a record of the same partition that tells which dead letter was redriven; it is no dead letter itself.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from worker.core.codec import decode_record
-from worker.core.errors import InvalidEventError
+from worker.core.errors import InvalidEventError, InvalidSubjectError
 from worker.core.events import Event
 from worker.core.records import Headers, Output, Record
+from worker.core.subjects import decode_subject
 
 MARKED_OFFSET: Final = "redriven-offset"
 MARKED_TO: Final = "redriven-to"
 MARKED_AT: Final = "redriven-at"
-"""A marker's headers: which dead letter of its partition, to which topic, and when in milliseconds."""
+"""A marker's headers: which dead letter of its partition, to which topic, and when in milliseconds.
+
+One that was discarded went to no topic: the text is empty.
+"""
 
 _REASON: Final = "dlq-reason"
 
@@ -85,6 +90,24 @@ class DeadLetter:
         except InvalidEventError:
             return None
 
+    def machines(self) -> frozenset[str]:
+        """Name the machines that it has to do with: its instance's, and the one that emitted it, if one did."""
+        event = self.event()
+        if event is None:
+            return frozenset()
+        try:
+            return frozenset((event.source, decode_subject(event.subject).name))
+        except InvalidSubjectError:
+            return frozenset((event.source,))
+
+    def texts(self) -> Iterator[str]:
+        """Give what can be looked through: the error, and the value with the event in it, as far as it is text."""
+        yield f"{self.error_name}: {self.error_message}"
+        yield (self.original.value or b"").decode("utf-8", "replace")
+        event = self.event()
+        if event is not None:
+            yield event.type
+
     def subject(self) -> str | None:
         """Give the subject of the instance: the event's, else the key."""
         event = self.event()
@@ -96,11 +119,19 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What tells that the dead letter at `place` was redriven: to which topic, and when in milliseconds."""
+    """What tells that the dead letter at `place` was redriven: to which topic, and when in milliseconds.
+
+    One that was discarded has the topic "".
+    """
 
     place: Place
     topic: str
     at: int
+
+    @property
+    def is_discard(self) -> bool:
+        """Whether it went nowhere."""
+        return not self.topic
 
 
 def read_record(record: Record) -> DeadLetter | Marker | None:
@@ -126,7 +157,7 @@ class Selection:
     """Say which dead letters are wanted; what is empty, or None, lets all through.
 
     `since` and `until` bound the time of the failure, in milliseconds, and `below` the offset by partition. A source is
-    a topic, or `topic-partition`.
+    a topic, or `topic-partition`. `matching` is to be found in the error, the value, or the event's type.
     """
 
     reasons: frozenset[str] = frozenset()
@@ -136,6 +167,8 @@ class Selection:
     below: Mapping[int, int] | None = None
     sources: frozenset[str] = frozenset()
     places: frozenset[Place] = frozenset()
+    machines: frozenset[str] = frozenset()
+    matching: re.Pattern[str] | None = None
 
     def takes(self, letter: DeadLetter) -> bool:
         """Tell whether a dead letter is wanted."""
@@ -147,6 +180,8 @@ class Selection:
             and (self.until is None or letter.failed_at < self.until)
             and (not self.sources or not self.sources.isdisjoint(letter.sources))
             and (self.names_subject is None or self.names_subject(letter.subject()))
+            and (not self.machines or not self.machines.isdisjoint(letter.machines()))
+            and (self.matching is None or any(map(self.matching.search, letter.texts())))
         )
 
 

@@ -30,8 +30,12 @@ def loads(text: bytes | str) -> Any:
     """
     raw = text.encode("utf-8") if isinstance(text, str) else text
     value = orjson.loads(raw)
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise _unwritten(error) from error
     # Compact JSON that is written back as the same bytes has lost nothing; that is what most producers send.
-    if _written(value) != raw:
+    if written != raw:
         _check_exact(raw)
     return value
 
@@ -42,13 +46,34 @@ def dumps(value: object) -> bytes:
     Raises: ValueError, for NaN, infinities, integers beyond 64 bits, lone surrogates, keys that are no texts,
     nesting beyond 253 levels and values that JSON does not have.
     """
-    raw = _written(value)
+    try:
+        raw = orjson.dumps(value, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise _unwritten(error) from error
     # orjson writes NaN and the infinities as null, so only text with more nulls than are plain to see can hide one.
     # Reading it back is the quick way to tell that it does not; mappings and tuples are looked through.
     nulls = raw.count(b"null")
-    if nulls and nulls > _nulls(value) and orjson.loads(raw) != value and not _all_finite(value):
+    if (
+        nulls
+        and nulls > _nulls(value)
+        and nulls > _nulls_within(value)
+        and orjson.loads(raw) != value
+        and not _all_finite(value)
+    ):
         raise ValueError("The value can't be written as JSON: it has a number that is not finite.")
     return raw
+
+
+def dumps_around(document: dict[str, Any], key: str, text: bytes) -> bytes:
+    """Write an object of texts, finite numbers and nulls, and put JSON text there as the value of one of its keys.
+
+    Raises: ValueError, as `dumps` does.
+    """
+    document[key] = orjson.Fragment(text)
+    try:
+        return orjson.dumps(document, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise _unwritten(error) from error
 
 
 def _nulls(value: object) -> int:
@@ -56,11 +81,15 @@ def _nulls(value: object) -> int:
     return list(value.values()).count(None) if isinstance(value, dict) else 0
 
 
-def _written(value: object) -> bytes:
-    try:
-        return orjson.dumps(value, default=_plain, option=_OPTIONS)
-    except orjson.JSONEncodeError as error:
-        raise ValueError(f"The value can't be written as JSON: {error}.") from error
+def _nulls_within(value: object) -> int:
+    """Count the nulls of an object and of the objects in it; the data of events has some."""
+    if not isinstance(value, dict):
+        return 0
+    return _nulls(value) + sum([_nulls(item) for item in value.values() if item.__class__ is dict])
+
+
+def _unwritten(error: orjson.JSONEncodeError) -> ValueError:
+    return ValueError(f"The value can't be written as JSON: {error}.")
 
 
 def _plain(value: object) -> object:

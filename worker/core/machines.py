@@ -15,6 +15,7 @@ from worker.core.engine.chart import STATECHART_TYPES, Chart, StatechartSource
 from worker.core.errors import SetupError
 from worker.core.json import dumps
 from worker.core.schemas import Schema
+from worker.core.uris import ONLY_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,17 @@ class MachineInput:
 
 @dataclass(frozen=True, slots=True)
 class MachineOutput:
-    """An event type that a machine may emit under a contract, and what its data must fit."""
+    """An event type that a machine may emit under a contract, and what its data must fit.
+
+    `is_plain` says that neither the type nor the dataschema has anything that is escaped in an event.
+    `keeps_subject` says that the event is about the instance that emits it, not about its child or parent.
+    """
 
     contract: ContractVersion
     schema: Schema
     dataschema: str
+    is_plain: bool
+    keeps_subject: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,11 +219,20 @@ def _inputs(contract: ContractVersion, services: Sequence[ContractVersion]) -> M
 
 
 def _outputs(contract: ContractVersion, services: Sequence[ContractVersion]) -> Mapping[str, MachineOutput]:
-    outputs = {service.type: MachineOutput(service, service.accepts, service.dataschema) for service in services}
+    outputs = {service.type: _output(service, service.accepts) for service in services}
     if contract.complete_type is not None:
-        completion = contract.emits[contract.complete_type]
-        outputs[contract.complete_type] = MachineOutput(contract, completion, contract.dataschema)
+        outputs[contract.complete_type] = _output(contract, contract.emits[contract.complete_type])
     return outputs
+
+
+def _output(contract: ContractVersion, schema: Schema) -> MachineOutput:
+    return MachineOutput(
+        contract=contract,
+        schema=schema,
+        dataschema=contract.dataschema,
+        is_plain=ONLY_KEPT.fullmatch(contract.dataschema) is not None,
+        keeps_subject=not contract.is_orchestrator,
+    )
 
 
 def _described(contract: ContractVersion) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What one event can come to. Outcomes are values; the shells match them exhaustively."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.core.events import Event
@@ -34,10 +34,14 @@ class IgnoredReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DomainedEvent:
-    """An emitted event and the domains it goes to, in order of first appearance, at least one."""
+    """An emitted event and the domains it goes to, in order of first appearance, at least one.
+
+    `data_text` is the event's data as JSON, where that was written already: it spares writing it again.
+    """
 
     event: Event
     domains: tuple[str, ...]
+    data_text: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""How far a step has come: what it yields to whoever looks on, who alone has a clock."""
+"""How far a step has come: what it tells whoever looks on, who alone has a clock."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.core.errors import ExecutionFailure
@@ -47,3 +48,5 @@ class Failing:
 
 
 Progress = Resolving | Validating | Executing | Emitting | Emitted | Failing
+
+Telling = Callable[[Progress], None]

@@ -168,6 +168,19 @@ class Redriven:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """What one dead letter comes to when it is discarded: a marker alone."""
+
+    letter: DeadLetter
+    marker: Sending
+
+    @property
+    def size(self) -> int:
+        """Bound what it takes in the brokers' logs, in bytes."""
+        return self.marker.output.size()
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A dead letter that can't be redriven, and why."""
 
@@ -193,17 +206,24 @@ def redriven(letter: DeadLetter, original: Output, dead_letters: str, target: Ta
     output = Output(original.topic, original.key, original.value, (*own, told))
     if output.size() > target.record_bytes_max:
         output = Output(original.topic, original.key, original.value, own)
+    return Redriven(
+        letter, Sending(output, _partition(letter, target)), _marker(letter, original.topic, dead_letters, now)
+    )
+
+
+def discarded(letter: DeadLetter, dead_letters: str, now: int) -> Discarded:
+    """Have a dead letter go nowhere: its marker stands where it stands, so that it is never redriven."""
+    return Discarded(letter, _marker(letter, "", dead_letters, now))
+
+
+def _marker(letter: DeadLetter, topic: str, dead_letters: str, now: int) -> Sending:
     marker = {
         MARKED_OFFSET: str(letter.place.offset),
-        MARKED_TO: original.topic,
+        MARKED_TO: topic,
         MARKED_AT: str(now),
     }
     headers = tuple((name, value.encode()) for name, value in marker.items())
-    return Redriven(
-        letter,
-        Sending(output, _partition(letter, target)),
-        Sending(Output(dead_letters, None, None, headers), letter.place.partition),
-    )
+    return Sending(Output(dead_letters, None, None, headers), letter.place.partition)
 
 
 def find_original(letter: DeadLetter, kept: Iterable[Output]) -> Output | None:

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.core.codec import ContentMode, EncodedRecord, encode_record
+from worker.core.codec import ContentMode, encode_record
 from worker.core.domains import DEFAULT_DOMAIN
 from worker.core.errors import InvalidSubjectError
 from worker.core.outcomes import DeadLettered, DomainedEvent
-from worker.core.records import Headers, Output, Record
+from worker.core.records import Headers, Output, Record, output_of
 from worker.core.registry import MachineRegistry
 from worker.core.subjects import decode_subject
 from worker.core.texts import clean_text
@@ -53,7 +53,14 @@ class Router:
 
     def outputs(self, emitted: Sequence[DomainedEvent]) -> tuple[Output, ...]:
         """Give the records of these events, in their order."""
-        return tuple(output for one in emitted for output in self._outputs_of(one))
+        outputs: list[Output] = []
+        domain_topic = self.topics.domain
+        for one in emitted:
+            key, value, headers = encode_record(one.event, self.content_mode, one.data_text)
+            outputs += [output_of(domain_topic(domain), key, value, headers) for domain in one.domains]
+            if is_for_hosted(one, self.registry):
+                outputs.append(output_of(self.topics.input, key, value, headers))
+        return tuple(outputs)
 
     def dead_letter(self, record: Record, outcome: DeadLettered, now: int) -> Output:
         """Keep a record byte for byte, with the reason in added headers. `now` is in milliseconds."""
@@ -105,18 +112,11 @@ class Router:
         }
         return tuple((name, value.encode()) for name, value in added.items())
 
-    def _outputs_of(self, emitted: DomainedEvent) -> list[Output]:
-        encoded = encode_record(emitted.event, self.content_mode)
-        topics = [self.topics.domain(domain) for domain in emitted.domains]
-        if is_for_hosted(emitted, self.registry):
-            topics.append(self.topics.input)
-        return [_output(topic, encoded) for topic in topics]
-
 
 def is_for_hosted(emitted: DomainedEvent, registry: MachineRegistry) -> bool:
     """Tell an event that a hosted orchestrator is to consume: `to` is hosted and named by the subject."""
     event = emitted.event
-    if DEFAULT_DOMAIN not in emitted.domains or event.to is None or not registry.hosts(event.to):
+    if event.to is None or not registry.hosts(event.to) or DEFAULT_DOMAIN not in emitted.domains:
         return False
     try:
         return decode_subject(event.subject).name == event.to
@@ -126,7 +126,3 @@ def is_for_hosted(emitted: DomainedEvent, registry: MachineRegistry) -> bool:
 
 def _digest(value: bytes | None) -> tuple[str, bytes]:
     return f"{_ADDED}value-sha256", hashlib.sha256(value or b"").hexdigest().encode()
-
-
-def _output(topic: str, encoded: EncodedRecord) -> Output:
-    return Output(topic, encoded.key, encoded.value, encoded.headers)

@@ -25,6 +25,9 @@ _NO_OBJECTS: Final = frozenset(("bool", "bytes", "float", "int", "list", "none",
 # These texts are written by whoever wrote the model, and may quote the data.
 _OWN_TEXTS: Final = frozenset(("value_error", "assertion_error"))
 
+_FROM_1E16: Final = dumps(1e16).removeprefix(b"1").removesuffix(b"6")
+"""Is in the text of every float from 1e16 to 1e19; smaller ones that are whole numbers have a `.0`."""
+
 
 class Schema:
     """Validate data strictly and give it back as plain JSON.
@@ -34,7 +37,7 @@ class Schema:
     `declared` is the model, or whatever the schema was made of.
     """
 
-    __slots__ = ("_adapter", "declared", "name")
+    __slots__ = ("_adapter", "_read", "_write", "declared", "name")
 
     def __init__(self, declared: Any) -> None:
         self.declared: Any = declared
@@ -49,6 +52,9 @@ class Schema:
         except (KeyError, TypeError) as error:
             # What Pydantic makes of a value that is no type at all.
             raise SetupError(f"{shown(declared)} is no schema; expected a class derived from BaseModel.") from error
+        # The adapter's own methods only pass on what they are given.
+        self._read: Final = self._adapter.validator.validate_json
+        self._write: Final = self._adapter.serializer.to_python
         for finding in findings:
             raise SetupError(f"The schema {self.name} {finding}")
         if self._adapter.core_schema["type"] in _NO_OBJECTS:
@@ -59,12 +65,19 @@ class Schema:
 
     def validate(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Give the validated data as JSON values; integers stay integers. Raises: InvalidDataError."""
+        return self.validated(data)[0]
+
+    def validated(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Give what `validate` gives, and its JSON text. Raises: InvalidDataError."""
         raw = self._written(data)
         plain = self._checked(raw, data, self._plain)
         if not isinstance(plain, dict):
             raise InvalidDataError(f"The data for {self.name} is no object.", [()])
-        # The same text has the same integers in it.
-        return plain if dumps(plain) == raw else _with_integers(plain, data)
+        text = dumps(plain)
+        if text == raw or not _may_hold_integers(text):
+            return plain, text
+        plain = _with_integers(plain, data)
+        return plain, dumps(plain)
 
     def parse(self, data: Mapping[str, Any]) -> Any:
         """Give the validated data as what is declared: an instance of the model. Raises: InvalidDataError."""
@@ -87,7 +100,7 @@ class Schema:
         return self._adapter.json_schema()
 
     def _plain(self, value: Any) -> Any:
-        return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
+        return self._write(value, mode="json", by_alias=True, warnings=False)
 
     def _written(self, data: Mapping[str, Any]) -> bytes:
         try:
@@ -98,7 +111,7 @@ class Schema:
     def _checked(self, raw: bytes, data: Mapping[str, Any], shaped: Callable[[Any], Any]) -> Any:
         # JSON mode reads dates, UUIDs and the like from their texts; strict still means that "5" is no number.
         try:
-            return shaped(self._adapter.validate_json(raw, strict=True))
+            return shaped(self._read(raw, strict=True))
         except ValidationError as error:
             raise _invalid(self.name, error, data) from error
         except PydanticSerializationError as error:
@@ -153,6 +166,11 @@ def _leads_on(container: object, step: str | int) -> bool:
     if isinstance(container, (list, tuple)):
         return isinstance(step, int) and step < len(container)
     return isinstance(container, Mapping) and step in container
+
+
+def _may_hold_integers(text: bytes) -> bool:
+    """Tell whether one of the floats in a JSON text may have been an integer of 64 bits."""
+    return b".0" in text or _FROM_1E16 in text
 
 
 def _with_integers(validated: dict[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

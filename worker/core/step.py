@@ -3,20 +3,21 @@
 The checks stand in the order in which they decide; the first that fails gives the outcome.
 """
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
 from worker.core.contracts import ContractVersion
 from worker.core.dataschemas import dataschema_fault
 from worker.core.digests import DerivedIds, content_digest
 from worker.core.emissions import Cause, emitted_events, system_error_event
-from worker.core.engine.api import StepInput, StepResult
+from worker.core.engine.api import Program, StepInput, StepResult
 from worker.core.errors import ExecutionFailure, InvalidDataError
 from worker.core.events import Event
+from worker.core.frozen import maker_of
 from worker.core.instances import Instance, Status
-from worker.core.machines import MachineInput
+from worker.core.machines import Machine, MachineInput
 from worker.core.outcomes import (
     Advanced,
     DeadLettered,
@@ -29,12 +30,33 @@ from worker.core.outcomes import (
     Outcome,
     Unexpected,
 )
-from worker.core.progress import Emitted, Emitting, Executing, Failing, Progress, Resolving, Validating
-from worker.core.registry import Hosted, MachineRegistry
+from worker.core.progress import Emitted, Emitting, Executing, Failing, Resolving, Telling, Validating
+from worker.core.registry import MachineRegistry
 from worker.core.subjects import SubjectContent
 from worker.core.texts import clean_text
 from worker.core.times import to_datetime
 from worker.core.traces import TraceHeaders
+
+_PLANS_MAX: Final = 1024
+"""How many names and versions a host remembers the machines of: a registry may find one for any version."""
+
+_made_instance: Final = maker_of(Instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A machine that was found, and what all its steps have in common.
+
+    `executionunits` stands on emitted events that give none.
+    """
+
+    machine: Machine
+    program: Program
+    source: str
+    version: str
+    inputs: Mapping[str, MachineInput]
+    executionunits: float | None
+    definition_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +67,27 @@ class Host:
     executionunits: float | None = None
     error_stacks: bool = False
     bounds: Bounds = DEFAULT_BOUNDS
+    _plans: dict[tuple[str, str], Plan] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def plan(self, name: str, version: str) -> Plan | None:
+        """Find the machine that runs an instance of `version`; the registry is asked once, whose answers stay."""
+        return self._plans.get((name, version)) or self._resolved(name, version)
+
+    def _resolved(self, name: str, version: str) -> Plan | None:
+        hosted = self.registry.resolve(name, version)
+        if hosted is None:
+            return None
+        machine = hosted.machine
+        units = self.executionunits if machine.executionunits is None else machine.executionunits
+        plan = Plan(
+            machine, hosted.program, machine.source, machine.version, machine.inputs, units, machine.definition_hash
+        )
+        if len(self._plans) < _PLANS_MAX:
+            self._plans[name, version] = plan
+        return plan
 
 
-@dataclass(frozen=True, slots=True)
-class StepRequest:
+class StepRequest(NamedTuple):
     """One event and what is known when it arrives.
 
     `seen` is the content digest of an event consumed earlier under the same subject, source and id.
@@ -64,32 +103,27 @@ class StepRequest:
     trace: TraceHeaders | None = None
 
 
-def run_step(host: Host, request: StepRequest) -> Outcome:
-    """Run one event against one instance and tell what came of it."""
-    progress = watch_step(host, request)
-    while True:
-        try:
-            next(progress)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+def run_step(host: Host, request: StepRequest, tell: Telling | None = None) -> Outcome:
+    """Run one event against one instance and give what came of it.
 
-
-def watch_step(host: Host, request: StepRequest) -> Generator[Progress, None, Outcome]:
-    """Run one event as `run_step` does, stopping wherever something begins or was made; return the outcome."""
+    `tell`, if there is one, is told wherever something begins or was made.
+    """
     early = _decided_without_machine(host.registry, request)
     if early is not None:
         return early
-    yield Resolving()
+    if tell:
+        tell(Resolving())
+    name = request.subject.name
     version = request.instance.version if request.instance else request.subject.version
-    hosted = host.registry.resolve(request.subject.name, version)
-    if hosted is None:
-        return _no_machine(request.subject.name, version)
-    yield Validating(hosted.machine)
-    accepted = hosted.machine.inputs.get(request.event.type)
+    plan = host.plan(name, version)
+    if plan is None:
+        return _no_machine(name, version)
+    if tell:
+        tell(Validating(plan.machine))
+    accepted = plan.inputs.get(request.event.type)
     if accepted is None:
         return no_contract(host.registry, request.event)
-    return (yield from _run(host, hosted, accepted, request))
+    return _run(host, plan, accepted, request, tell)
 
 
 def _decided_without_machine(registry: MachineRegistry, request: StepRequest) -> Outcome | None:
@@ -122,52 +156,42 @@ def failed_step(host: Host, request: StepRequest, failure: ExecutionFailure) -> 
     The machine must be hosted.
     """
     version = request.instance.version if request.instance else request.subject.version
-    hosted = host.registry.resolve(request.subject.name, version)
-    assert hosted is not None
-    return _failed(host, _cause(host, hosted, request, None), request, failure)
+    plan = host.plan(request.subject.name, version)
+    assert plan is not None
+    return _failed(host, _cause(plan, request, None), request, failure)
 
 
-def _run(
-    host: Host, hosted: Hosted, accepted: MachineInput, request: StepRequest
-) -> Generator[Progress, None, Outcome]:
+def _run(host: Host, plan: Plan, accepted: MachineInput, request: StepRequest, tell: Telling | None) -> Outcome:
     data: Mapping[str, Any] | None = None
     try:
         data = _accepted_data(accepted, request)
-        cause = _cause(host, hosted, request, data)
-        yield Executing(hosted.machine)
-        result = _run_program(host, hosted, request, cause.ids, data)
+        cause = _cause(plan, request, data)
+        if tell:
+            tell(Executing(plan.machine))
+        result = _run_program(host, plan, request, cause.ids, data)
         if not result.expected and request.instance is not None:
-            return Unexpected(request.instance, hosted.program.expected(request.instance.snapshot))
-        emitted = yield from _emit(cause, result)
-        return Advanced(request.instance, _next_instance(request, hosted, cause, result), emitted)
+            return Unexpected(request.instance, plan.program.expected(request.instance.snapshot))
+        emitted = _told_emissions(cause, result, tell) if tell else tuple(emitted_events(cause, result))
+        return Advanced(request.instance, _next_instance(request, plan, cause, result), emitted)
     except ExecutionFailure as failure:
-        yield Failing(hosted.machine, failure)
-        return _failed(host, _cause(host, hosted, request, data), request, failure)
+        if tell:
+            tell(Failing(plan.machine, failure))
+        return _failed(host, _cause(plan, request, data), request, failure)
 
 
-def _emit(cause: Cause, result: StepResult) -> Generator[Progress, None, tuple[DomainedEvent, ...]]:
-    yield Emitting()
+def _told_emissions(cause: Cause, result: StepResult, tell: Telling) -> tuple[DomainedEvent, ...]:
+    tell(Emitting())
     emitted = []
     for one in emitted_events(cause, result):
         emitted.append(one)
-        yield Emitted(one.event)
+        tell(Emitted(one.event))
     return tuple(emitted)
 
 
-def _run_program(
-    host: Host, hosted: Hosted, request: StepRequest, ids: DerivedIds, data: Mapping[str, Any]
-) -> StepResult:
-    step = StepInput(
-        event=request.event,
-        data=data,
-        subject=request.event.subject,
-        now=to_datetime(request.now),
-        new_id=ids.new_id,
-        bounds=host.bounds,
-    )
-    if request.instance is None:
-        return hosted.program.start(step)
-    return hosted.program.resume(request.instance.snapshot, step)
+def _run_program(host: Host, plan: Plan, request: StepRequest, ids: DerivedIds, data: Mapping[str, Any]) -> StepResult:
+    event, instance = request.event, request.instance
+    step = StepInput(event, data, event.subject, to_datetime(request.now), ids.new_id, host.bounds)
+    return plan.program.start(step) if instance is None else plan.program.resume(instance.snapshot, step)
 
 
 def _accepted_data(accepted: MachineInput, request: StepRequest) -> Mapping[str, Any]:
@@ -200,33 +224,32 @@ def _parent_subject(request: StepRequest, data: Mapping[str, Any] | None) -> str
     return named if isinstance(named, str) and named else None
 
 
-def _cause(host: Host, hosted: Hosted, request: StepRequest, data: Mapping[str, Any] | None) -> Cause:
-    machine = hosted.machine
-    units = host.executionunits if machine.executionunits is None else machine.executionunits
+def _cause(plan: Plan, request: StepRequest, data: Mapping[str, Any] | None) -> Cause:
+    event = request.event
     return Cause(
-        event=request.event,
-        subject=request.subject,
-        parent_subject=_parent_subject(request, data),
-        machine=machine,
-        executionunits=units,
-        ids=DerivedIds(request.event),
-        now=request.now,
-        trace=request.trace or TraceHeaders.of(request.event),
+        event,
+        request.subject,
+        _parent_subject(request, data),
+        plan.machine,
+        plan.executionunits,
+        DerivedIds(event),
+        request.now,
+        request.trace,
     )
 
 
-def _next_instance(request: StepRequest, hosted: Hosted, cause: Cause, result: StepResult) -> Instance:
+def _next_instance(request: StepRequest, plan: Plan, cause: Cause, result: StepResult) -> Instance:
     before = request.instance
-    return Instance(
-        subject=request.event.subject,
-        source=hosted.machine.source,
-        version=hosted.machine.version,
-        status=Status.DONE if result.done else Status.ACTIVE,
-        snapshot=result.snapshot,
-        init_event_id=before.init_event_id if before else request.event.id,
-        parent_subject=cause.parent_subject,
-        now=request.now,
-        revision=before.revision + 1 if before else 1,
+    return _made_instance(
+        request.event.subject,
+        plan.source,
+        plan.version,
+        Status.DONE if result.done else Status.ACTIVE,
+        result.snapshot,
+        before.init_event_id if before else request.event.id,
+        cause.parent_subject,
+        request.now,
+        before.revision + 1 if before else 1,
     )
 
 

@@ -14,17 +14,20 @@ from functools import lru_cache
 from typing import Any, Final
 
 from worker.core.errors import InvalidSubjectError
-from worker.core.events import is_reverse_dns
+from worker.core.event_rules import REVERSE_DNS, is_reverse_dns
+from worker.core.frozen import maker_of
 from worker.core.json import dumps, loads
-from worker.core.versions import WILDCARD_VERSION, is_valid_version
+from worker.core.versions import VERSION, WILDCARD_VERSION, is_valid_version
 
 SUBJECT_CHARACTERS_MAX: Final = 4 * 1024
 SUBJECT_DOCUMENT_BYTES_MAX: Final = 64 * 1024
 
 # What was read last is remembered: an instance's events come one soon after the other.
-# Both bounds together bound the memory: a short subject may hold a large document.
-_REMEMBERED_MAX: Final = 1024
+# The bounds together bound the memory: a short subject may hold a large document, but not a plain one.
+_REMEMBERED_MAX: Final = 512
+_PLAIN_REMEMBERED_MAX: Final = 8 * 1024
 _SHORT: Final = 512
+_PLAIN_BYTES_MAX: Final = 1024
 
 _ZLIB_LEVEL: Final = 6
 _ZLIB_OR_GZIP: Final = zlib.MAX_WBITS + 32
@@ -47,9 +50,42 @@ class SubjectContent:
     meta: Mapping[str, str] = field(default_factory=dict)
 
 
+_made: Final = maker_of(SubjectContent)
+
+_PLAIN_NAME: Final = f"({REVERSE_DNS.pattern})"
+_PLAIN: Final = re.compile(
+    rf'{{"orchestrator":{{"name":"{_PLAIN_NAME}","version":"({VERSION.pattern})"}},'
+    r'"execution":{"id":"([^;"\\\x00-\x1f]+)",'
+    rf'"initiator":"{_PLAIN_NAME}"'
+    r'(?:,"domain":(?:null|"([^"\\\x00-\x1f]*)"))?},"meta":(?:{}|({.+}))}'
+)
+"""A document without anything unlisted or escaped; what is in its `meta` is left to be read."""
+
+
 def decode_subject(subject: object) -> SubjectContent:
     """Read a subject. Raises: InvalidSubjectError."""
-    return _decode_short(subject) if isinstance(subject, str) and len(subject) <= _SHORT else _decode(subject)
+    if isinstance(subject, str) and len(subject) <= _SHORT:
+        return _decode_plain(subject) or _decode_short(subject)
+    return _decode(subject)
+
+
+@lru_cache(_PLAIN_REMEMBERED_MAX)
+def _decode_plain(subject: str) -> SubjectContent | None:
+    """Read a subject whose document is written as peers write it; nothing, if it is another."""
+    raw = _inflate(_from_base64(subject))
+    if len(raw) > _PLAIN_BYTES_MAX:
+        return None
+    try:
+        found = _PLAIN.fullmatch(raw.decode())
+        if found is None:
+            return None
+        name, version, execution_id, initiator, domain, meta = found.groups()
+        carried = loads(meta) if meta else {}
+    except ValueError:
+        return None
+    if carried and not all(isinstance(value, str) for value in carried.values()):
+        return None
+    return _made(name, version, execution_id, initiator, domain, carried)
 
 
 def _decode(subject: object) -> SubjectContent:

@@ -3,14 +3,12 @@
 Source: W3C Trace Context; the CloudEvents extension Distributed Tracing.
 """
 
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from worker.core.events import Event
 
 
-@dataclass(frozen=True, slots=True)
-class TraceHeaders:
+class TraceHeaders(NamedTuple):
     """The headers that an event carries; any texts, since peers may send what is no trace."""
 
     traceparent: str | None = None

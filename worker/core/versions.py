@@ -5,13 +5,13 @@ from typing import Final
 
 WILDCARD_VERSION: Final = "0.0.0"
 
-_VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _DATASCHEMA: Final = re.compile(r"(?:(.*)/)?([0-9]+\.[0-9]+\.[0-9]+)", re.DOTALL)
 
 
 def is_valid_version(text: str) -> bool:
     """Tell whether the text is a version; the wildcard is one."""
-    return _VERSION.fullmatch(text) is not None
+    return VERSION.fullmatch(text) is not None
 
 
 def version_key(version: str) -> tuple[int, int, int]:

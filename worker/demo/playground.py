@@ -33,7 +33,11 @@ LOG_LINES_SHOWN: Final = 20
 WORKER_GRACE_SECONDS: Final = 15.0
 SAMPLES_TIMEOUT_SECONDS: Final = 60.0
 
-_PRESETS: Final = {f"{PREFIX}CREATE_TOPICS": "true", f"{PREFIX}LOG_FORMAT": "console"}
+_PRESETS: Final = {
+    f"{PREFIX}CREATE_TOPICS": "true",
+    f"{PREFIX}HTTP_HOST": "127.0.0.1",
+    f"{PREFIX}LOG_FORMAT": "console",
+}
 # The embedded broker makes a new member wait for half of this.
 _EMBEDDED_BROKER_PRESETS: Final = {f"{KAFKA_PROPERTY_PREFIX}SESSION_TIMEOUT_MS": "6000"}
 _UNKNOWN_YET: Final = {DATABASE_URL: "postgresql://", BOOTSTRAP_SERVERS: "unknown"}

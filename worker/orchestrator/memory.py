@@ -38,7 +38,8 @@ class MachineMemory(Protocol):
 
         `previous` is what this execution read. A memory may raise if that is no longer what it holds, best a
         `StaleWriteError`: another execution came between, and its step would be lost. It can tell by the revision,
-        which every step raises. A memory that does not look leaves races to its lock, and to whoever executes the
+        which every step raises. The parts of a snapshot are mappings, as `dict` takes them, but not always
+        dictionaries. A memory that does not look leaves races to its lock, and to whoever executes the
         events of one instance at the same time though no machine asks for the lock.
         """
         ...

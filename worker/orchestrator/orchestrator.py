@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Final, assert_never
 
 from worker.core.engine.api import Engine
-from worker.core.engine.sismic_engine import SismicEngine
+from worker.core.engine.compiled.program import CompiledEngine
 from worker.core.errors import (
     ArvoTransactionError,
     ConfigViolation,
@@ -58,10 +58,18 @@ _MEMORY_FAILURES: Final = {
 
 
 def create_orchestrator(
-    *, machines: Sequence[Machine], memory: MachineMemory, executionunits: float | None = None
+    *,
+    machines: Sequence[Machine],
+    memory: MachineMemory,
+    executionunits: float | None = None,
+    execution_engine: Engine | None = None,
 ) -> "Orchestrator":
-    """Make an orchestrator of the versions of one machine, run by sismic. Raises: SetupError."""
-    return Orchestrator(registry=Registry(machines, SismicEngine()), memory=memory, executionunits=executionunits)
+    """Make an orchestrator of the versions of one machine, run by `execution_engine` or as the worker runs them.
+
+    Raises: SetupError.
+    """
+    engine = CompiledEngine() if execution_engine is None else check_engine(execution_engine, "The execution_engine")
+    return Orchestrator(registry=Registry(machines, engine), memory=memory, executionunits=executionunits)
 
 
 class Orchestrator:

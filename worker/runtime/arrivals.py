@@ -9,6 +9,7 @@ from worker.core.codec import decode_record
 from worker.core.digests import event_key, subject_digest
 from worker.core.errors import InvalidEventError, InvalidSubjectError
 from worker.core.events import Event
+from worker.core.frozen import maker_of
 from worker.core.outcomes import DeadLettered, DeadLetterReason
 from worker.core.records import Record
 from worker.core.subjects import SubjectContent, decode_subject
@@ -24,6 +25,9 @@ class Addressed:
     subject: SubjectContent
     digest: bytes
     key: int
+
+
+_addressed: Final = maker_of(Addressed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,10 @@ NOBODY: Final[Condemned] = MappingProxyType({})
 
 def decode(record: Record, condemned: Condemned = NOBODY) -> Decoded:
     """Decode a record as far as it goes. One that is condemned is not even looked at."""
-    verdict = condemned.get((record.partition, record.offset))
-    if verdict is not None:
-        return Broken(record, None, verdict)
+    if condemned:
+        verdict = condemned.get((record.partition, record.offset))
+        if verdict is not None:
+            return Broken(record, None, verdict)
     if record.fault is not None:
         outcome = DeadLettered(DeadLetterReason.INVALID_EVENT, InvalidEventError.__name__, record.fault)
         return Broken(record, None, outcome)
@@ -59,7 +64,7 @@ def decode(record: Record, condemned: Condemned = NOBODY) -> Decoded:
         subject = decode_subject(event.subject)
     except InvalidSubjectError as error:
         return Broken(record, event, DeadLettered(DeadLetterReason.INVALID_SUBJECT, type(error).__name__, str(error)))
-    return Addressed(record, event, subject, subject_digest(event.subject), event_key(event))
+    return _addressed(record, event, subject, subject_digest(event.subject), event_key(event))
 
 
 def wanted(decoded: Sequence[Decoded], next_offsets: Mapping[int, int]) -> Wanted:

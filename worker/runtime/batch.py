@@ -6,7 +6,9 @@ No I/O: the steps need nothing but what the batch read under its locks.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from math import inf
+from time import perf_counter
+from typing import Final, assert_never
 
 import structlog
 
@@ -30,7 +32,11 @@ from worker.core.texts import clean_text
 from worker.core.times import step_time
 from worker.ports import Clock, JournalRow, Seen, Writes
 from worker.runtime.arrivals import Addressed, Broken, Decoded
-from worker.runtime.stages import Stages
+from worker.runtime.stages import Stages, Timer
+
+LIMIT_SLACK: Final = 1 / 8
+"""What a step may take beyond its bound: to set the limit anew costs as much as a good part of a step, so that it is
+done only when this part of the bound has passed."""
 
 _LOG = structlog.get_logger("worker.batch")
 
@@ -55,6 +61,16 @@ class Limits:
         before = self.record_bytes_max.keys() if self.last_found is None else self.last_found
         missed_once = {topic: size for topic, size in self.record_bytes_max.items() if topic in before}
         return Limits({**missed_once, **found}, frozenset(found))
+
+    def bytes_of(self, outputs: Sequence[Output]) -> int | None:
+        """Give what these outputs take; nothing, if they can't be published: `refusal` says why."""
+        total = 0
+        for output in outputs:
+            size = output.size()
+            if size > self.record_bytes_max.get(output.topic, -1):
+                return None
+            total += size
+        return total
 
     def refusal(self, outputs: Sequence[Output]) -> DeadLettered | ExecutionFailure | None:
         """Say why these outputs can't be published, if they can't."""
@@ -114,22 +130,26 @@ class Run:
     _journal: list[JournalRow] = field(default_factory=list)
     _bytes: int = 0
     _clock_ms: int = 0
+    _limit_due: float = 0.0
+    _stepping: Timer = field(init=False)
+    _encoding: Timer = field(init=False)
 
     def __post_init__(self) -> None:
+        self._stepping, self._encoding = self.setting.stages.stage("step"), self.setting.stages.stage("encode")
         self._clock_ms = self.setting.clock.now_ms()
         self._instances.update(self.found.instances)
         self._seen.update({(one.subject_digest, one.source, one.id): one.content_digest for one in self.found.seen})
 
     def run(self, decoded: Sequence[Decoded]) -> None:
         """Run the records of the batch, as far as it goes."""
+        waiting, bytes_max = self.waiting, self.setting.bytes_max
+        self._limit_due = 0.0 if self.setting.step_seconds_max else inf
         try:
             for index, one in enumerate(decoded):
-                if self._bytes > self.setting.bytes_max:
-                    self.left = [
-                        later.record for later in decoded[index:] if later.record.partition not in self.waiting
-                    ]
+                if self._bytes > bytes_max:
+                    self.left = [later.record for later in decoded[index:] if later.record.partition not in waiting]
                     return
-                if one.record.partition not in self.waiting:
+                if one.record.partition not in waiting:
                     self._run(one)
         finally:
             self.setting.clock.limit(0)
@@ -157,19 +177,18 @@ class Run:
 
     def _run(self, one: Decoded) -> None:
         match one:
-            case Broken():
-                self._dead_letter(one.record, one.outcome, self._identity(one))
             case Addressed():
                 self._step(one)
+            case Broken():
+                self._dead_letter(one, one.outcome)
             case _:
                 assert_never(one)
 
     def _step(self, one: Addressed) -> None:
         instance = self._instances.get(one.digest)
-        identity = (one.digest, one.event.source, one.event.id)
+        seen = self._seen.get((one.digest, one.event.source, one.event.id))
         now = step_time(one.record.timestamp, self._clock_ms, instance.now if instance else None)
-        request = StepRequest(one.event, one.subject, instance, self._seen.get(identity), now)
-        self.setting.clock.limit(self.setting.step_seconds_max)
+        request = StepRequest(one.event, one.subject, instance, seen, now)
         outcome, outputs = self._outcome(request)
         if (
             isinstance(outcome, DeadLettered)
@@ -185,25 +204,46 @@ class Run:
         return self.waits(one.record, one.subject.name, version)
 
     def _outcome(self, request: StepRequest) -> tuple[Outcome, tuple[Output, ...]]:
+        begun = perf_counter()
+        if begun >= self._limit_due:
+            self._limit(begun)
         try:
-            with self.setting.stages.stage("step"):
-                outcome = run_step(self.setting.host, request)
-            with self.setting.stages.stage("encode"):
-                return self._publishable(request, outcome)
+            outcome = run_step(self.setting.host, request)
+            stepped = perf_counter()
+            self._stepping.seconds += stepped - begun
+            publishable = self._publishable(request, outcome)
+            self._encoding.seconds += perf_counter() - stepped
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             # A fault of ours must not stop the partition; the record is kept, and redriven once it is mended.
             # A worker's Ctrl-C arrives on a thread of its own (bootstrap): here somebody's function raised it.
             _LOG.exception("step_fault")
             return DeadLettered(DeadLetterReason.STEP_FAULT, type(error).__name__, "the step itself failed"), ()
+        return publishable
+
+    def _limit(self, now: float) -> None:
+        """Have the process end if a step takes longer than it may, counted from now."""
+        seconds = self.setting.step_seconds_max
+        self._limit_due = now + seconds * LIMIT_SLACK
+        self.setting.clock.limit(seconds * (1 + LIMIT_SLACK))
 
     def _publishable(self, request: StepRequest, outcome: Outcome) -> tuple[Outcome, tuple[Output, ...]]:
         outputs = self._outputs(outcome)
+        size = self.limits.bytes_of(outputs)
+        if size is None:
+            return self._refused(request, outcome, outputs)
+        self._bytes += size
+        return outcome, outputs
+
+    def _refused(
+        self, request: StepRequest, outcome: Outcome, outputs: tuple[Output, ...]
+    ) -> tuple[Outcome, tuple[Output, ...]]:
         refusal = self.limits.refusal(outputs)
         if isinstance(refusal, ExecutionFailure):
             outcome = failed_step(self.setting.host, request, refusal)
             outputs = self._outputs(outcome)
             refusal = self.limits.refusal(outputs)
         if refusal is None:
+            self._bytes += sum(output.size() for output in outputs)
             return outcome, outputs
         if isinstance(refusal, DeadLettered):
             return refusal, ()
@@ -222,78 +262,95 @@ class Run:
 
     def _keep(self, one: Addressed, request: StepRequest, outcome: Outcome, outputs: tuple[Output, ...]) -> None:
         if isinstance(outcome, DeadLettered):
-            self._dead_letter(one.record, outcome, self._identity(one))
+            self._dead_letter(one, outcome)
             return
-        known = self._identity(one) | _told(outcome)
-        if request.instance:
-            known["states_before"] = request.instance.snapshot.configuration
+        event, before = one.event, request.instance
+        name, reason, error_name, error_message = _told(outcome)
+        states_after = revision = definition_hash = None
         if isinstance(outcome, Advanced):
-            self._instances[one.digest] = outcome.instance
-            known["definition_hash"] = self._definition_hash(outcome.instance)
-        consumed = isinstance(outcome, CONSUMING)
+            after = self._instances[one.digest] = outcome.instance
+            states_after, revision = after.snapshot.configuration, after.revision
+            plan = self.setting.host.plan(after.source, after.version)
+            definition_hash = plan.definition_hash if plan else None
+        content, consumed = content_digest(event), isinstance(outcome, CONSUMING)
         if consumed:
-            self._seen[one.digest, one.event.source, one.event.id] = known["content_digest"]
-        self._add(one.record, now=request.now, consumed=consumed, outputs=outputs, **known)
+            self._seen[one.digest, event.source, event.id] = content
+        row = JournalRow(
+            one.record,
+            name,
+            request.now,
+            consumed,
+            one.digest,
+            one.key,
+            event.source,
+            event.id,
+            event.type,
+            content,
+            reason,
+            error_name,
+            error_message,
+            before.snapshot.configuration if before else None,
+            states_after,
+            revision,
+            definition_hash,
+            outputs,
+        )
+        self._add(row)
 
-    def _dead_letter(self, record: Record, outcome: DeadLettered, identity: dict[str, Any]) -> None:
+    def _dead_letter(self, one: Decoded, outcome: DeadLettered) -> None:
+        record, event = one.record, one.event
         dead_letter = self.setting.router.dead_letter(record, outcome, self._clock_ms)
         if self.limits.refusal((dead_letter,)) is not None:
             dead_letter = self.setting.router.dead_letter_without_bytes(record, outcome, self._clock_ms)
-        self.dead_letters[outcome.reason.value] += 1
-        self._add(
-            record,
+        row = JournalRow(
+            record=record,
             outcome="dead_lettered",
             now=self._clock_ms,
+            subject_digest=one.digest if isinstance(one, Addressed) else None,
+            event_key=one.key if isinstance(one, Addressed) else None,
+            event_source=event.source if event else None,
+            event_id=event.id if event else None,
+            event_type=event.type if event else None,
+            content_digest=content_digest(one.event) if isinstance(one, Addressed) else None,
             reason=outcome.reason.value,
             error_name=outcome.error_name,
             error_message=clean_text(outcome.error_message),
             outputs=(dead_letter,),
-            **identity,
         )
+        self.dead_letters[outcome.reason.value] += 1
+        self._bytes += dead_letter.size()
+        self._add(row)
 
-    def _identity(self, one: Decoded) -> dict[str, Any]:
-        """Give what the journal keeps to find an event by."""
-        if one.event is None:
-            return {}
-        known: dict[str, Any] = {
-            "event_source": one.event.source,
-            "event_id": one.event.id,
-            "event_type": one.event.type,
-        }
-        if isinstance(one, Addressed):
-            digests = {"subject_digest": one.digest, "event_key": one.key}
-            known |= digests | {"content_digest": content_digest(one.event)}
-        return known
-
-    def _definition_hash(self, instance: Instance) -> bytes | None:
-        hosted = self.setting.host.registry.resolve(instance.source, instance.version)
-        return hosted.machine.definition_hash if hosted else None
-
-    def _add(self, record: Record, *, outcome: str, outputs: tuple[Output, ...], **known: Any) -> None:
-        self._journal.append(JournalRow(record=record, outcome=outcome, outputs=outputs, **known))
+    def _add(self, row: JournalRow) -> None:
+        record = row.record
+        self._journal.append(row)
         self.next_offsets[record.partition] = record.offset + 1
-        self._bytes += len(record.value or b"") + sum(output.size() for output in outputs)
-        self.setting.stages.counts[outcome] += 1
+        self._bytes += len(record.value or b"")
+        self.setting.stages.counts[row.outcome] += 1
 
 
 CONSUMING = (Advanced, Unexpected, Failed)
 """The outcomes that make a second coming of the event a duplicate."""
 
+_Told = tuple[str, str | None, str | None, str | None]
 
-def _told(outcome: Advanced | Unexpected | Failed | Duplicate | Ignored) -> dict[str, Any]:
-    """Give what the journal tells of an outcome."""
+_ADVANCED: Final[_Told] = ("advanced", None, None, None)
+_DUPLICATE: Final[_Told] = ("duplicate", None, None, None)
+
+
+def _told(outcome: Advanced | Unexpected | Failed | Duplicate | Ignored) -> _Told:
+    """Give what the journal tells of an outcome: its name and reason, and an error's name and message."""
     match outcome:
-        case Advanced(instance=instance):
-            after = instance.snapshot.configuration
-            return {"outcome": "advanced", "states_after": after, "revision": instance.revision}
+        case Advanced():
+            return _ADVANCED
         case Unexpected(expected=expected):
             text = f"nothing waits for this event; expected: {', '.join(expected) or 'none'}"
-            return {"outcome": "unexpected", "error_message": clean_text(text)}
+            return "unexpected", None, None, clean_text(text)
         case Failed(error_name=name, error_message=text):
-            return {"outcome": "failed", "error_name": name, "error_message": clean_text(text)}
+            return "failed", None, name, clean_text(text)
         case Duplicate():
-            return {"outcome": "duplicate"}
+            return _DUPLICATE
         case Ignored(reason=reason):
-            return {"outcome": "ignored", "reason": reason.value}
+            return "ignored", reason.value, None, None
         case _:
             assert_never(outcome)

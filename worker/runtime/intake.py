@@ -3,6 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import attrgetter
+from sys import maxsize
+from typing import Final
 
 import structlog
 
@@ -14,6 +18,8 @@ from worker.runtime.partitions import READ, Partition, Partitions
 ALONE_FAILURES_MAX = 30
 """How often a record that takes too much of PostgreSQL on its own is tried before it becomes a dead letter."""
 
+_NEVER: Final = maxsize
+_PLACE: Final = attrgetter("partition", "offset")
 _LOG = structlog.get_logger("worker.intake")
 
 
@@ -59,11 +65,13 @@ class Intake:
 
         What is held of a partition that has gone, is to be taken again or waits ends here: it is read again.
         """
-        current = [one for one in (*self._held, *polled) if _is_next(one, partitions)]
-        singles = [one for one in current if partitions[one.partition].is_careful]
-        others = [one for one in current if not partitions[one.partition].is_careful]
+        read = {one.number: one.next_offset for one in partitions if one.state in READ}
+        current = [one for one in (*self._held, *polled) if one.offset >= read.get(one.partition, _NEVER)]
+        careful = {one.number for one in partitions if one.is_careful}
+        singles = [one for one in current if one.partition in careful] if careful else []
+        others = [one for one in current if one.partition not in careful] if careful else current
         if singles and (self._single_is_next or not others):
-            first = min(singles, key=lambda one: (one.partition, one.offset))
+            first = min(singles, key=_PLACE)
             self._held = [one for one in current if one is not first]
             self._single_is_next = False
             return Batch([first], partitions[first.partition])
@@ -71,7 +79,7 @@ class Intake:
         size = min(self._limit, records_max or self._limit)
         taken = self._up_to(others, size)
         self._held = singles + others[taken:]
-        return Batch(sorted(others[:taken], key=lambda one: (one.partition, one.offset)))
+        return Batch(sorted(others[:taken], key=_PLACE))
 
     def put_back(self, records: Sequence[Record]) -> None:
         """Hold these, which were taken and not applied, for the next batch."""
@@ -102,14 +110,7 @@ class Intake:
 
     def _up_to(self, records: Sequence[Record], size: int) -> int:
         """Count the records that fit into a batch, at least one if there is one."""
-        held_bytes = 0
-        for index, record in enumerate(records[:size]):
-            held_bytes += len(record.value or b"")
-            if index and held_bytes > self.bytes_max:
-                return index
-        return min(len(records), size)
-
-
-def _is_next(record: Record, partitions: Partitions) -> bool:
-    partition = partitions.get(record.partition)
-    return partition is not None and partition.state in READ and record.offset >= partition.next_offset
+        sizes = [len(record.value or b"") for record in records[:size]]
+        if sum(sizes) <= self.bytes_max:
+            return len(sizes)
+        return max(sum(total <= self.bytes_max for total in accumulate(sizes)), 1)

@@ -25,26 +25,31 @@ from worker.ports import (
     Database,
     DatabaseUnavailable,
     KafkaUnavailable,
+    LoopView,
+    Observer,
     OffsetUnavailable,
-    Position,
     PositionMoved,
     Positions,
     PublicationUnknown,
     Publisher,
+    Unobserved,
 )
-from worker.runtime.arrivals import decode, wanted
-from worker.runtime.batch import Found, Limits, Run, Setting
+from worker.runtime.applying import Applier
+from worker.runtime.batch import Limits, Run, Setting
 from worker.runtime.careful import Care
 from worker.runtime.flood import Flood
 from worker.runtime.intake import Batch, Intake
 from worker.runtime.outlet import Outlet
+from worker.runtime.pacing import Pace
 from worker.runtime.partitions import APPLIED, READ, TAKEN, Partition, Partitions, State, Turn
 from worker.runtime.pausing import Pauses
+from worker.runtime.position_watch import PositionWatch
 from worker.runtime.producing import Producer, Publication
 from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
 from worker.runtime.topic_watch import TopicWatch
+from worker.runtime.upkeep import Upkeep
 
 _LOG = structlog.get_logger("worker.loop")
 
@@ -56,7 +61,7 @@ class LoopConfig:
     `revoke_seconds_max` bounds how long a group waits for the transaction in flight when partitions are given back.
     """
 
-    batch_records_max: int = 500
+    batch_records_max: int = 1_000
     batch_bytes_max: int = 8 * 1024 * 1024
     poll_wait_seconds: float = 0.2
     busy_wait_seconds: float = 0.01
@@ -94,6 +99,7 @@ class Parts:
     housekeep: Callable[[], None]
     config: LoopConfig = field(default_factory=LoopConfig)
     stages: Stages = field(default_factory=Stages)
+    observer: Observer = field(default_factory=Unobserved)
 
 
 class Worker:
@@ -106,9 +112,6 @@ class Worker:
         self._limits = parts.limits
         self._partitions = Partitions()
         self._stopping = False
-        self._setting = Setting(
-            parts.host, parts.router, clock, self.stages, config.batch_bytes_max, config.step_seconds_max
-        )
         self._intake = Intake(config.batch_records_max, config.batch_bytes_max)
         self._producer = Producer(parts.publisher, parts.consumer, parts.background, config.publication_seconds_max)
         self._taker = Taker(parts.positions, parts.consumer, self._producer, parts.background, parts.claim)
@@ -116,13 +119,22 @@ class Worker:
         self._pauses = Pauses(
             parts.consumer, parts.database, clock, self._partitions, Flood(clock), config.version_wait_seconds
         )
+        setting = Setting(parts.host, parts.router, clock, self.stages, config.batch_bytes_max, config.step_seconds_max)
+        self._applier = Applier(setting, parts.database, parts.claim.owner, self._pauses.waits)
+        self._pace = Pace(clock)
         self._batch_retry, self._taking_retry, self._kafka_retry = (
-            Retry(clock, config.retry_first_seconds, config.retry_most_seconds) for _ in range(3)
+            Retry(clock, config.retry_first_seconds, config.retry_most_seconds, parts.observer.failed) for _ in range(3)
         )
         self._refused: dict[Output, str] = {}
-        self._housekeeping_at = clock.monotonic()
-        self._positions_at = clock.monotonic() + config.positions_seconds
-        self._topic = TopicWatch(parts.consumer, parts.background, clock, config.topic_seconds)
+        self._upkeep = Upkeep(
+            self._partitions,
+            TopicWatch(parts.consumer, parts.background, clock, config.topic_seconds),
+            PositionWatch(parts.positions, parts.claim.owner, clock, config.positions_seconds),
+            self._kafka_retry,
+            clock,
+            parts.housekeep,
+            config.housekeeping_seconds,
+        )
         self._consumer = parts.consumer
         self._consumer.join(self)
 
@@ -144,20 +156,24 @@ class Worker:
 
     def turn(self) -> None:
         """Poll once, take what is to be taken, and apply what came and begin to publish it."""
-        self._housekeep()
-        self._watch_topic()
-        self._watch_positions()
-        polled = self._poll()
-        self._settle(0.0)
+        for partitions, error in self._upkeep.doubts():
+            self._unsettle(partitions, error)
+        polled = self._gathered(self._poll(self._intake.room))
         # Decided before anything is taken: what was polled from a partition that is taken now comes again.
         batch = self._intake.batch(polled, self._partitions, self._pauses.records_max)
         self._end_pauses()
         self._take_due()
-        if all(self._partitions[record.partition].state in READ for record in batch.records):
+        if all(self._partitions[number].state in READ for number in {one.partition for one in batch.records}):
             self._work(batch)
         else:
             # A publication failed meanwhile, so all is uncertain; what is uncertain is read again.
             self._intake.put_back(batch.records)
+        self._parts.observer.turned(self._view())
+
+    def _view(self) -> LoopView:
+        # Once it was read, a partition's offset is known while it is taken again, too.
+        known = {one.number: one.next_offset for one in self._partitions if one.state in TAKEN or one.next_offset}
+        return LoopView({one.number: one.state for one in self._partitions}, known, self._producer.state)
 
     def close(self) -> None:
         """Leave the group, which releases what is settled, and close the connections."""
@@ -194,15 +210,23 @@ class Worker:
 
     # Polling
 
-    def _poll(self) -> Sequence[Record]:
+    def _gathered(self, polled: Sequence[Record]) -> Sequence[Record]:
+        """Learn of the publication under way; let more come, while a batch of what is there would wait for it."""
+        room = self._intake.room - len(polled)
+        is_gathering = self._producer.is_busy and room > 0 and (polled or not self._intake.is_empty)
+        seconds = self._pace.spare_seconds() if is_gathering else 0.0
+        self._settle(seconds)
+        return [*polled, *self._poll(room, waits=False)] if seconds else polled
+
+    def _poll(self, records_max: int, *, waits: bool = True) -> Sequence[Record]:
         # Where something is held or under way, polling only serves callbacks and takes what is there.
         config = self._parts.config
-        wait = config.poll_wait_seconds if self._intake.is_empty else 0.0
+        wait = config.poll_wait_seconds if waits and self._intake.is_empty else 0.0
         if self._producer.is_busy or (self._partitions.in_state(State.TAKING) and self._may_take):
             wait = min(wait, config.busy_wait_seconds)
         try:
             with self.stages.stage("poll"):
-                polled = self._consumer.poll(max(self._intake.room, 1), wait)
+                polled = self._consumer.poll(max(records_max, 1), wait)
         except OffsetUnavailable as error:
             self._unsettle([one for one in self._partitions if one.number == error.partition], error)
         except KafkaUnavailable as error:
@@ -288,54 +312,6 @@ class Worker:
         except KafkaUnavailable as error:
             self._kafka_retry.failed("kafka_unavailable", error)
 
-    # Upkeep
-
-    def _housekeep(self) -> None:
-        if self._parts.clock.monotonic() < self._housekeeping_at:
-            return
-        self._housekeeping_at = self._parts.clock.monotonic() + self._parts.config.housekeeping_seconds
-        try:
-            self._parts.housekeep()
-        except DatabaseUnavailable as error:
-            _LOG.warning("housekeeping_failed", error=str(error))
-
-    def _watch_topic(self) -> None:
-        """Have all partitions taken again when the topic was made anew."""
-        if not len(self._partitions):
-            return
-        try:
-            replaced = self._topic.replaced()
-        except KafkaUnavailable as error:
-            self._kafka_retry.failed("kafka_unavailable", error)
-            return
-        if replaced is not None:
-            text = f"the topic was made anew, its id is {replaced}"
-            self._unsettle(list(self._partitions), KafkaUnavailable(text))
-
-    def _watch_positions(self) -> None:
-        """Notice without a record that a row is not as this worker left it: the database was restored, say."""
-        now = self._parts.clock.monotonic()
-        if now < self._positions_at:
-            return
-        self._positions_at = now + self._parts.config.positions_seconds
-        known = self._partitions.in_state(State.SETTLED, State.WAITING)
-        if not known:
-            return
-        try:
-            rows = self._parts.positions.positions([partition.number for partition in known])
-        except DatabaseUnavailable as error:
-            self._unsettle(known, error)
-            return
-        moved = [one for one in known if not self._is_as_left(one, rows.get(one.number))]
-        if moved:
-            numbers = ", ".join(str(partition.number) for partition in moved)
-            self._unsettle(
-                moved, PositionMoved(f"position rows of partitions {numbers} are not as this worker left them")
-            )
-
-    def _is_as_left(self, partition: Partition, row: Position | None) -> bool:
-        return row is not None and (row.next_offset, row.owner) == (partition.next_offset, self._parts.claim.owner)
-
     # A batch
 
     def _work(self, batch: Batch) -> None:
@@ -361,29 +337,10 @@ class Worker:
             self._applied(run)
 
     def _apply(self, records: Sequence[Record]) -> Run:
-        database = self._parts.database
-        with self.stages.stage("decode"):
-            decoded = [decode(record, self._intake.condemned) for record in records]
+        begun = self._parts.clock.monotonic()
         partitions = [self._partitions[number] for number in sorted({record.partition for record in records})]
-        asked = wanted(decoded, {partition.number: partition.next_offset for partition in partitions})
-        with self.stages.stage("postgres"):
-            seen = database.lock(self._parts.claim.owner, asked)
-        try:
-            with self.stages.stage("postgres"):
-                found = Found(seen, database.read(asked.digests))
-            run = Run(self._setting, self._limits, found, self._pauses.waits)
-            run.run(decoded)
-            if not run.next_offsets:
-                database.roll_back()
-                return run
-            writes = run.writes({partition.number: partition.published_offset for partition in partitions})
-            with self.stages.stage("postgres"):
-                database.write(writes)
-        except BaseException:
-            database.roll_back()
-            raise
-        with self.stages.stage("postgres"):
-            database.commit()
+        run = self._applier.apply(records, partitions, self._intake.condemned, self._limits)
+        self._pace.applied(self._parts.clock.monotonic() - begun)
         return run
 
     def _applied(self, run: Run) -> None:
@@ -404,6 +361,7 @@ class Worker:
 
     def _publish(self, run: Run) -> None:
         outputs = run.outputs()
+        self._pace.publishing()
         try:
             with self.stages.stage("kafka"):
                 self._producer.begin(Publication(outputs, run.next_offsets))
@@ -432,6 +390,7 @@ class Worker:
         for number, offset in published.items():
             self._published(number, offset)
         if published:
+            self._pace.published()
             self._batch_retry.succeeded()
         return True
 

@@ -1,5 +1,6 @@
 """Trying again: waits that grow to a bound, and one line when trouble begins and one when it is over."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +11,22 @@ from worker.ports import Clock
 _EXPONENT_MAX = 16
 
 
+def _untold(_: str, __: Exception) -> None:
+    """Tell nobody."""
+
+
 @dataclass(slots=True)
 class Retry:
     """When to try again what failed, and what is said of it: the first failure, the first of another kind, the end.
 
-    Waits are in seconds and at random between half and the whole, so that workers don't retry in step.
+    Waits are in seconds and at random between half and the whole, so that workers don't retry in step. Every failure
+    is told to `tell`.
     """
 
     clock: Clock
     first_seconds: float
     most_seconds: float
+    tell: Callable[[str, Exception], None] = _untold
     at: float = 0.0
     _failures: int = 0
     _since: float = 0.0
@@ -43,6 +50,7 @@ class Retry:
         log = self._log.debug if kind in self._told else self._log.warning
         self._told.add(kind)
         log(event, error=str(error), kind=kind[1], **known)
+        self.tell(event, error)
 
     def at_once(self) -> None:
         """Try without a wait: something else has changed."""

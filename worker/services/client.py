@@ -16,7 +16,8 @@ from worker.core.contracts import PARENT_SUBJECT, ContractVersion
 from worker.core.dataschemas import dataschema_fault
 from worker.core.domains import DEFAULT_DOMAIN, unique_domains
 from worker.core.errors import ExecutionFailure, InvalidDataError, SetupError, WorkerError
-from worker.core.events import Event, is_reverse_dns
+from worker.core.event_rules import is_reverse_dns
+from worker.core.events import Event
 from worker.core.factories import init_event
 from worker.core.times import to_event_time
 from worker.ports import KafkaUnavailable

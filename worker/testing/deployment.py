@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from worker.core.engine.sismic_engine import SismicEngine
+from worker.core.engine.api import Engine
+from worker.core.engine.compiled.program import CompiledEngine
 from worker.core.errors import SetupError
 from worker.core.machines import Machine
-from worker.core.registry import Hosted, Registry
+from worker.core.registry import Hosted, Registry, check_engine
 from worker.orchestrator import MachineMemory, Orchestrator
 
 
@@ -17,9 +18,9 @@ class Deployment:
     its own.
     """
 
-    def __init__(self, memory: MachineMemory) -> None:
+    def __init__(self, memory: MachineMemory, engine: Engine | None = None) -> None:
         self._memory: Final = memory
-        self._engine: Final = SismicEngine()
+        self._engine: Final = CompiledEngine() if engine is None else check_engine(engine, "The engine")
         self._machines: dict[str, list[Machine]] = {}
         self._orchestrators: dict[str, Orchestrator] = {}
 

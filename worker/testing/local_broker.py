@@ -12,6 +12,7 @@ from typing import Any, Final
 from worker.core.contracts import ContractVersion
 from worker.core.digests import DerivedIds
 from worker.core.domains import DEFAULT_DOMAIN, check_domain, unique_domains
+from worker.core.engine.api import Engine
 from worker.core.errors import SetupError
 from worker.core.events import Event
 from worker.core.instances import Instance
@@ -57,8 +58,9 @@ class LocalBroker:
         copies: int = 1,
         queue_max: int = QUEUE_MAX,
         deliveries_max: int = DELIVERIES_MAX,
+        engine: Engine | None = None,
     ) -> None:
-        """Put the parts together.
+        """Put the parts together. `engine` runs the machines; without one they run as the worker runs them.
 
         With 2 `copies` each event is delivered twice, as at-least-once delivery may do at any time.
         Raises: SetupError, for what is no part, or a source that two parts have.
@@ -68,7 +70,8 @@ class LocalBroker:
         self.clock: Final = Clock()
         self.memory: Final = LocalMemory()
         self._events: Final = EventMaker(self.clock)
-        self._exchange: Final = Exchange(Deployment(self.memory), self.clock, Limits(copies, queue_max, deliveries_max))
+        limits = Limits(copies, queue_max, deliveries_max)
+        self._exchange: Final = Exchange(Deployment(self.memory, engine), self.clock, limits)
         self.add(*parts)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
+from worker.core.engine.api import Engine
 from worker.core.errors import SetupError
 from worker.core.events import Event
 from worker.core.factories import system_error_data
@@ -23,15 +24,16 @@ from worker.testing.texts import closest, data_text, difference, emitted_text, n
 class Scenario:
     """Begin a test of one machine."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Take a machine. Raises: SetupError, for anything else."""
+    def __init__(self, machine: Machine, engine: Engine | None = None) -> None:
+        """Take a machine, run by `engine` or as the worker runs it. Raises: SetupError, for anything else."""
         if not isinstance(machine, Machine):
             raise SetupError(f"A scenario is of one machine, not of a {type(machine).__name__}; use setup_machine.")
         self._machine = machine
+        self._engine = engine
 
     def given(self, data: Mapping[str, Any] | None = None, /, **fields: Any) -> "Run":
         """Start an instance with this init data, which is sent as it is."""
-        return Run(self._machine, merged(data, fields))
+        return Run(self._machine, merged(data, fields), self._engine)
 
 
 class Run:
@@ -41,11 +43,11 @@ class Run:
     fails, and says what became of it.
     """
 
-    def __init__(self, machine: Machine, init: Mapping[str, Any]) -> None:
+    def __init__(self, machine: Machine, init: Mapping[str, Any], engine: Engine | None = None) -> None:
         self.machine: Final = machine
         self.clock: Final = Clock()
         self._events: Final = EventMaker(self.clock)
-        self._stepper: Final = Stepper(machine)
+        self._stepper: Final = Stepper(machine, engine)
         self._steps: list[Step] = []
         self._is_settled = True
         self._first: Final = self._events.start(machine.contract, init)
@@ -267,7 +269,7 @@ class Run:
     @property
     def context(self) -> Mapping[str, Any]:
         """Give the context."""
-        return self.instance.snapshot.context if self.instance else {}
+        return dict(self.instance.snapshot.context) if self.instance else {}
 
     @property
     def emitted(self) -> tuple[Event, ...]:

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from worker.core.digests import content_digest
 from worker.core.engine.api import Engine, Microstep, Program, Snapshot, StepInput, StepResult
-from worker.core.engine.sismic_engine import SismicEngine
+from worker.core.engine.compiled.program import CompiledEngine
 from worker.core.events import Event
 from worker.core.instances import Instance, Status
 from worker.core.machines import Machine
 from worker.core.outcomes import Advanced, DomainedEvent, Failed, Outcome, Unexpected
-from worker.core.registry import Registry
+from worker.core.registry import Registry, check_engine
 from worker.core.step import Host, StepRequest, run_step
 from worker.core.subjects import decode_subject
 from worker.core.times import step_time
@@ -39,8 +39,9 @@ class Step:
 class Stepper:
     """Run one machine's steps, one instance at a time, remembering what was consumed as the worker does."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._engine: Final = _RecordingEngine(SismicEngine())
+    def __init__(self, machine: Machine, engine: Engine | None = None) -> None:
+        runs = CompiledEngine() if engine is None else check_engine(engine, "The engine")
+        self._engine: Final = _RecordingEngine(runs)
         self._host: Final = Host(Registry([machine], self._engine))
         self._chart: Final = machine.chart
         self._complete_type: Final = machine.contract.complete_type

@@ -5,6 +5,7 @@ not there is the way to the memory and the validation.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Final, Literal, Self, get_args
 
@@ -14,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from worker.core.events import Event
 from worker.core.outcomes import Outcome
-from worker.core.step import Host, StepRequest, run_step, watch_step
+from worker.core.step import Host, StepRequest, run_step
 from worker.core.traces import TraceHeaders
 from worker.tracing.attributes import event_attributes
 from worker.tracing.progress import StepSpans
@@ -98,7 +99,7 @@ class _RecordedTrace(_DroppedTrace):
         return Traced(name, {})
 
     def run(self, host: Host, request: StepRequest) -> Outcome:
-        return StepSpans(self._span, self._event, request.subject).follow(watch_step(host, request))
+        return StepSpans(self._span, self._event, request.subject).follow(partial(run_step, host, request))
 
 
 _UNTRACED: Final = ExecutionTrace()

@@ -1,7 +1,7 @@
 """The spans of one step, told by its progress."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable
 from typing import Final
 
 from opentelemetry.trace import Span
@@ -9,7 +9,7 @@ from opentelemetry.trace import Span
 from worker.core.events import Event
 from worker.core.machines import Machine
 from worker.core.outcomes import Advanced, DeadLettered, DomainedEvent, Failed, Outcome, Unexpected
-from worker.core.progress import Emitted, Emitting, Executing, Failing, Progress, Resolving, Validating
+from worker.core.progress import Emitted, Emitting, Executing, Failing, Progress, Resolving, Telling, Validating
 from worker.core.subjects import SubjectContent
 from worker.tracing.attributes import event_attributes
 from worker.tracing.spans import Attributes, CurrentSpan, end_well, record_failure, start_internal
@@ -29,18 +29,15 @@ class StepSpans:
         self._failing: Machine | None = None
         self._told_at = 0
 
-    def follow(self, progress: Generator[Progress, None, Outcome]) -> Outcome:
-        """Go through the step to its end, and give what came of it."""
+    def follow(self, step: Callable[[Telling], Outcome]) -> Outcome:
+        """Run the step, which tells how far it has come, and give what came of it."""
         try:
-            while True:
-                self._tell(next(progress))
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            self._end(outcome)
-            return outcome
+            outcome = step(self._tell)
         except BaseException as error:
             self._close(type(error).__name__, str(error), error)
             raise
+        self._end(outcome)
+        return outcome
 
     def _tell(self, progress: Progress) -> None:
         match progress:

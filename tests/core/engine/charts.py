@@ -1,5 +1,6 @@
 """Charts and steps for tests, with as little text as possible."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
@@ -47,6 +48,18 @@ def step_input(
         new_id=lambda: f"{id_}-{next(ids)}",
         bounds=bounds,
     )
+
+
+def as_jsonb_gives_it(text: bytes) -> bytes:
+    """Write JSON as PostgreSQL's JSONB does: keys in the order of their lengths, then bytes, and spaces between."""
+    return json.dumps(_reordered(json.loads(text)), ensure_ascii=False).encode()
+
+
+def _reordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        ordered = sorted(value.items(), key=lambda item: (len(item[0].encode()), item[0].encode()))
+        return {key: _reordered(item) for key, item in ordered}
+    return [_reordered(item) for item in value] if isinstance(value, list) else value
 
 
 class Run:

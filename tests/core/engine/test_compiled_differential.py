@@ -11,7 +11,7 @@ from sismic.clock import SimulatedClock
 from sismic.interpreter import Interpreter
 from sismic.model import MacroStep, Statechart
 
-from tests.core.engine.charts import INIT_TYPE, step_input
+from tests.core.engine.charts import INIT_TYPE, as_jsonb_gives_it, step_input
 from tests.core.engine.drawn_charts import EXTERNAL, Language, statecharts
 from worker.core.bounds import Bounds
 from worker.core.engine.api import Program, Snapshot, StepResult
@@ -174,6 +174,10 @@ class Pair:
             lambda program: program.resume(before, step_input(type_, {"k": k}, bounds=BOUNDS)),
             lambda program: program.resume(stored, step_input(type_, {"k": k}, bounds=BOUNDS)),
         )
+        as_a_row = decode_snapshot(as_jsonb_gives_it(text))
+        of_a_row = failing(lambda: self.compiled.resume(as_a_row, step_input(type_, {"k": k}, bounds=BOUNDS)))
+        assert of_a_row == after if after is not None else isinstance(of_a_row, tuple)
+        assert as_a_row == before
         assert encode_snapshot(before) == encode_snapshot(stored) == text
         assert self.compiled.expected(before) == self.sismic.expected(before)
         return after

@@ -11,17 +11,20 @@ from sismic.interpreter import Interpreter
 from sismic.io import import_from_yaml
 
 from machines.order import machine as order_machine
+from tests.bench.engine import deep_load
 from tests.core.engine.charts import INIT_TYPE, chart, chart_text, step_input
 from tests.workload import records
-from worker.core.bounds import Bounds
+from worker.core.bounds import DEFAULT_BOUNDS, Bounds
 from worker.core.codec import decode_record
-from worker.core.engine.api import Engine, Snapshot, StepInput
+from worker.core.engine.api import Engine, Snapshot, StepInput, StepResult
 from worker.core.engine.chart import Chart
 from worker.core.engine.compiled.interpreter import CompiledStatechart, missing_for
+from worker.core.engine.compiled.pieces import Pieces
+from worker.core.engine.compiled.plans import Plans
 from worker.core.engine.compiled.program import CONTRACTS, CompiledEngine, fallback_reason
 from worker.core.engine.compiled.tables import KEPT_MAX, Tables
 from worker.core.engine.sismic_engine import SismicEngine, SismicProgram
-from worker.core.engine.stored_context import StoredContext
+from worker.core.engine.stored_object import StoredObject
 from worker.core.errors import ExecutionFailure, SetupError
 from worker.core.snapshots import decode_snapshot, encode_snapshot
 
@@ -46,6 +49,18 @@ def both(of: Chart, *events: str, init: dict[str, Any] | None = None) -> Snapsho
     return snapshots[0]
 
 
+def alike(of: Chart, before: Snapshot, bounds: Bounds = DEFAULT_BOUNDS) -> object:
+    """Send `go` on both engines; give what both give, or how both fail."""
+    outcomes: list[object] = []
+    for engine in ENGINES:
+        try:
+            outcomes.append(engine.compile(of).resume(before, step_input("go", bounds=bounds)))
+        except ExecutionFailure as failure:
+            outcomes.append((failure.name, failure.message))
+    assert outcomes[0] == outcomes[1]
+    return outcomes[0]
+
+
 class TestDifferencesFound:
     def test_a_value_without_exact_text_does_not_keep_the_order_of_other_keys(self) -> None:
         of = chart(on_go("late = (n, None)"), "n = 1\nlate = None\ncounts = {'z': 0, 'a': [1, {'y': 1, 'b': 2}]}")
@@ -61,6 +76,11 @@ class TestDifferencesFound:
         )
         assert both(of).context["seen"] == ["z", "a"]
 
+    def test_the_first_step_leaves_the_init_data_as_they_came(self) -> None:
+        of = chart("initial: a\nstates:\n  - name: a\n    on entry: items.append(2)", "items = init['items']")
+        snapshot = both(of, init={"items": [1]})
+        assert (snapshot.context, snapshot.init) == ({"items": [1, 2]}, {"items": [1]})
+
     def test_regions_move_in_the_order_of_depth_then_name(self) -> None:
         region = (
             "      - name: {0}\n        transitions:\n          - event: go\n            action: seen.append('{0}')\n"
@@ -72,6 +92,35 @@ class TestDifferencesFound:
     def test_the_event_s_data_can_be_replaced(self) -> None:
         of = chart(on_go("event.data = {'k': 5}", "n = event.data['k']"), "n = 0")
         assert both(of, "go").context == {"n": 5}
+
+
+class TestOfAnEarlierChart:
+    @pytest.mark.parametrize("name", ["emit", "event", "init", "refuse"])
+    def test_a_variable_has_the_name_of_something_else(self, name: str) -> None:
+        of = chart(on_go("n = refuse(init)", "emit('x', {'n': n})"), "n = 0", {"refuse": len})
+        outcome = alike(of, Snapshot(("root", "a"), {"n": 1, name: 2}, {}))
+        assert isinstance(outcome, tuple)
+        assert f"The context variable {name!r} can't be stored" in outcome[1] or name == "init"
+
+    def test_what_is_eventless_now_is_taken_before_the_event(self) -> None:
+        of = chart(
+            "initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n      - target: b\n  - name: b\n"
+        )
+        outcome = alike(of, Snapshot(("root", "a"), {}, {}))
+        assert isinstance(outcome, StepResult)
+        assert outcome.snapshot.configuration == ("root", "b")
+
+
+def test_microsteps_of_a_plain_step_are_bounded() -> None:
+    inner = "    initial: c\n    states:\n      - name: c\n"
+    of = chart(
+        f"initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n        target: b\n  - name: b\n{inner}"
+    )
+    before = Snapshot(("root", "a"), {}, {})
+    assert isinstance(alike(of, before, Bounds(microsteps_max=2)), StepResult)
+    failed = alike(of, before, Bounds(microsteps_max=1))
+    assert isinstance(failed, tuple)
+    assert failed[0] == "MicrostepsBoundExceeded"
 
 
 class TestSnapshots:
@@ -124,18 +173,18 @@ class TestSnapshots:
             program.resume(before, step_input("go", bounds=Bounds(context_bytes_max=99)))
 
     def test_a_stored_context_reads_as_a_mapping(self) -> None:
-        context = StoredContext(b'{"a":1,"b":[2]}')
+        context = StoredObject(b'{"a":1,"b":[2]}')
         plain = {"a": 1, "b": [2]}
         assert context == plain
         assert plain == context
-        assert context == StoredContext(b'{"b":[2],"a":1}')
+        assert context == StoredObject(b'{"b":[2],"a":1}')
         assert context != {"a": 1}
         assert (repr(context), len(context), [*context], {**context}) == (repr(plain), 2, ["a", "b"], plain)
         context.decoded()["b"].append(3)
         assert context == plain
 
     def test_large_floats_are_spelled_out_as_ever(self) -> None:
-        snapshot = Snapshot(("a",), StoredContext(b'{"n":1e+16}'), {})
+        snapshot = Snapshot(("a",), StoredObject(b'{"n":1e+16}'), {})
         assert orjson.loads(encode_snapshot(snapshot))["context"] == {"n": 1e16}
         assert b"10000000000000000.0" in encode_snapshot(snapshot)
 
@@ -190,6 +239,57 @@ def test_what_is_kept_of_configurations_is_bounded(monkeypatch: pytest.MonkeyPat
         assert len(getattr(compiled.tables, kept)) <= 2, kept
     compiled.tables.candidates(3, "nobody waits for this")
     assert (3, "nobody waits for this") not in compiled.tables._candidates
+
+
+class TestPlans:
+    ASKS = "initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n        action: n = sent('x')\n"
+
+    def test_a_plain_step_needs_no_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("worker.core.engine.compiled.program._Instance", None)
+        test_the_order_s_steps_are_the_same()
+        deep = deep_load()
+        program = CompiledEngine().compile(deep.chart)
+        assert all(program.resume(decode_snapshot(text), step).expected for step, text in deep.steps)
+
+    def test_what_asks_about_its_macrostep_is_the_kernel_s(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        of = chart(self.ASKS, "n = 0")
+        assert both(of, "go").context == {"n": False}
+        program = CompiledEngine().compile(of)
+        before = program.start(step_input(INIT_TYPE)).snapshot
+        monkeypatch.setattr("worker.core.engine.compiled.program._Instance", None)
+        with pytest.raises(ExecutionFailure, match="'NoneType' object is not callable"):
+            program.resume(before, step_input("go"))
+
+    def test_guards_are_evaluated_once(self) -> None:
+        seen: list[str] = []
+        of = chart(
+            self.ASKS.replace("action", "guard: look(event.type)\n        action"),
+            "n = 0",
+            {"look": lambda text: not seen.append(text)},  # type: ignore[func-returns-value]
+        )
+        program = CompiledEngine().compile(of)
+        program.resume(program.start(step_input(INIT_TYPE)).snapshot, step_input("go"))
+        assert seen == ["go"]
+
+    def test_they_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("worker.core.engine.compiled.tables.KEPT_MAX", 2)
+        states = "".join(
+            f"  - name: s{n}\n    transitions:\n      - event: go\n        target: s{n + 1}\n" for n in range(5)
+        )
+        pieces = Pieces(chart(f"initial: s0\nstates:\n{states}  - name: s5\n"))
+        plans = Plans(pieces)
+        for n in range(5):
+            snapshot = Snapshot(("root", f"s{n}"), {}, {})
+            assert plans.find(snapshot, f"nobody waits for this {n}") is None
+            assert plans.find(snapshot, "go") is plans.find(snapshot, "go")
+            assert len(plans._plans) <= 2
+
+    def test_a_snapshot_of_lists_is_taken(self) -> None:
+        program = CompiledEngine().compile(chart(on_go("n += 1"), "n = 0"))
+        before = program.start(step_input(INIT_TYPE)).snapshot
+        names: Any = [*before.configuration]
+        loose = replace(before, configuration=names)
+        assert program.resume(loose, step_input("go")) == program.resume(before, step_input("go"))
 
 
 def test_a_snapshot_of_states_that_are_not_there_is_refused() -> None:

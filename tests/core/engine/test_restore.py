@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sismic.interpreter import Interpreter
 from sismic.model import MacroStep, MicroStep, Statechart
 
-from tests.core.engine.charts import INIT_TYPE, step_input
+from tests.core.engine.charts import INIT_TYPE, as_jsonb_gives_it, step_input
 from worker.core.bounds import Bounds
 from worker.core.engine.api import Microstep, Snapshot, StepInput, StepResult
 from worker.core.engine.chart import Chart
@@ -205,21 +205,9 @@ def test_a_stored_instance_goes_on_as_a_live_one(text: str, n: int, events: list
         if isinstance(stored, Failure) or stored.done:
             return
         steps = [step_input(event_type, {"k": k}, bounds=BOUNDS, id_=f"e-{number}") for _ in range(2)]
-        snapshot = decode_snapshot(_as_jsonb_gives_it(encode_snapshot(stored.snapshot)))
+        snapshot = decode_snapshot(as_jsonb_gives_it(encode_snapshot(stored.snapshot)))
         before = encode_snapshot(snapshot)
         lived = outcome(lambda: live.take(steps[0]))  # noqa: B023  # It is called at once.
         stored = outcome(lambda: program.resume(snapshot, steps[1]))  # noqa: B023
         assert stored == lived
         assert encode_snapshot(snapshot) == before
-
-
-def _as_jsonb_gives_it(text: bytes) -> bytes:
-    """Reorder keys as JSONB does: by length, then by bytes."""
-
-    def reordered(value: Any) -> Any:
-        if isinstance(value, dict):
-            ordered = sorted(value.items(), key=lambda item: (len(item[0].encode()), item[0].encode()))
-            return {key: reordered(item) for key, item in ordered}
-        return [reordered(item) for item in value] if isinstance(value, list) else value
-
-    return orjson.dumps(reordered(orjson.loads(text)))

@@ -59,3 +59,13 @@ def test_no_name_means_anything_to_mermaid(state: str, event: str) -> None:
     text = mermaid_of(outline).partition("stateDiagram-v2\n")[2]
     assert [line for line in text.splitlines() if not LINE.fullmatch(line)] == []
     assert not re.search(r"direction\s+(?:TB|BT|RL|LR)|\[\[|:::", text, re.IGNORECASE)
+
+
+def test_the_innermost_active_states_are_set_off() -> None:
+    outline = outline_of(
+        chart("initial: a b\nstates:\n  - name: a b\n    initial: c\n    states: [{name: c}, {name: d}]")
+    )
+    assert mermaid_of(outline, None, frozenset()) == mermaid_of(outline)
+    *_, style, line = mermaid_of(outline, None, frozenset(("root", "a b", "c"))).splitlines()
+    assert style.startswith("    classDef active fill:")
+    assert line == "    class c active"

@@ -18,6 +18,9 @@ _LOGGER.addFilter(lambda record: not record.getMessage().startswith("FAIL "))
 CALL_TIMEOUT_SECONDS = 30.0
 """Bound of one call to the brokers, unless settings say otherwise; a restart of a broker is over by then."""
 
+POLL_INTERVAL_MS = 300_000
+"""librdkafka's default of `max.poll.interval.ms`."""
+
 RECONNECT_SECONDS_MAX = 1.0
 """A server that is back is used again this soon."""
 
@@ -37,6 +40,11 @@ class KafkaConfig:
     def effective_session_timeout_ms(self) -> int:
         """Give the session time-out that holds, a property's or ours."""
         return int(self.properties.get("session.timeout.ms", self.session_timeout_ms))
+
+    @property
+    def poll_interval_seconds(self) -> float:
+        """Say after how long a member that does not poll is taken for dead: a property's value, or librdkafka's."""
+        return int(self.properties.get("max.poll.interval.ms", POLL_INTERVAL_MS)) / 1000
 
     def client(self, **own: Any) -> dict[str, Any]:
         """Give the properties of one client, in librdkafka's names with `_` for `.`, but for callbacks."""

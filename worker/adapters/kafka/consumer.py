@@ -23,10 +23,13 @@ HEARTBEAT_INTERVAL_MAX_MS = 1_000
 METADATA_REFRESH_MS: Final = 20_000
 """Partitions that were added are read this soon."""
 
-FETCHED_KBYTES_MAX: Final = 16 * 1024
-FETCHED_RECORDS_MIN: Final = 10_000
-"""What waits in the client to be read: two batches of the largest, or twenty of 500 records, so that no batch waits
-for the network, and no more, since it is the larger part of a worker's memory where a topic has a backlog."""
+FETCHED_KBYTES_MAX: Final = 4 * 1024
+FETCHED_RECORDS_MIN: Final = 2_000
+"""What waits in the client to be read, in all, and of each partition: two batches at least, so that none waits for the
+network, and no more, since it is the larger part of a worker's memory where a topic has a backlog."""
+
+FETCH_BYTES_MAX: Final = 2 * 1024 * 1024
+"""What one answer brings, beyond what waits already; its memory is free again when its last record is read."""
 
 FETCHED_AGAIN_MS: Final = 10
 
@@ -80,6 +83,7 @@ class KafkaConsumer:
                 topic_metadata_refresh_interval_ms=METADATA_REFRESH_MS,
                 queued_max_messages_kbytes=FETCHED_KBYTES_MAX,
                 queued_min_messages=FETCHED_RECORDS_MIN,
+                fetch_max_bytes=FETCH_BYTES_MAX,
                 # A queue that is full is looked at again this soon, not after a second: it may be empty by then.
                 fetch_queue_backoff_ms=FETCHED_AGAIN_MS,
                 error_cb=self._connections,
@@ -115,6 +119,7 @@ class KafkaConsumer:
         self._raise_failure()
         if self._commits_waiting:
             sleep(_TURN_SECONDS)
+            wait_seconds = 0.0
         records = self._consume(1, wait_seconds)
         if records and records_max > 1:
             records += self._consume(records_max - 1, 0.0)
@@ -225,11 +230,14 @@ class KafkaConsumer:
         except KafkaException as exception:
             # A rebalance callback failed, or the client itself: it may have moved past records that never came here.
             raise KafkaFatal(describe(error_of(exception))) from exception
+        records = []
         for message in received:
             error = message.error()
-            if error is not None:
+            if error is None:
+                records.append(record_of(message))
+            else:
                 self._failures.append(_raised(error, message.partition()))
-        return [record_of(message) for message in received if message.error() is None]
+        return records
 
     def _raise_failure(self) -> None:
         if self._failures:

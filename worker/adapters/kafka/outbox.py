@@ -114,13 +114,14 @@ class Outbox:
         """
         self._outputs = outputs
         self._deliveries.failures.clear()
+        produce = self.client.produce
         for output in outputs:
             headers: list[tuple[str, str | bytes | None]] = list(output.headers)
             try:
-                self.client.produce(output.topic, value=output.value, key=output.key, headers=headers)
+                produce(output.topic, output.value, output.key, headers=headers)
             except BufferError:
                 self.client.poll(_QUEUE_FULL_WAIT_SECONDS)
-                self.client.produce(output.topic, value=output.value, key=output.key, headers=headers)
+                produce(output.topic, output.value, output.key, headers=headers)
             except KafkaException as exception:
                 self._note(error_of(exception), output)
                 raise

@@ -1,5 +1,7 @@
 """Redrive dead letters, each exactly once: its record and its marker go out in one Kafka transaction.
 
+To discard one is to send its marker alone.
+
 All redrives of a deployment share one transactional id. Whoever begins fences the others by it, and ends what they had
 open; only then the topic is read to its end, so that every marker that will ever be there of them is seen. A redrive
 that was fenced, or killed, leaves nothing half done, and the next one goes on with what has no marker.
@@ -21,7 +23,7 @@ from worker.adapters.kafka.topics import TopicAdmin
 from worker.core.dead_letters import DeadLetter, Place, Selection, read_record
 from worker.core.errors import SetupError, WorkerError
 from worker.core.records import Output
-from worker.core.redrives import Redriven, Sending, Skipped, Survey, Target, redriven
+from worker.core.redrives import Discarded, Redriven, Sending, Skipped, Survey, Target, discarded, redriven
 from worker.ports import KafkaUnavailable
 
 TRANSACTION_LETTERS_MAX: Final = 200
@@ -54,13 +56,17 @@ Raises: DatabaseUnavailable, DatabaseRefused.
 
 @dataclass(frozen=True, slots=True)
 class RedrivePlan:
-    """Say what to redrive, and whose: `topic` has the dead letters of the consumer group `group_id`."""
+    """Say what to redrive, and whose: `topic` has the dead letters of the consumer group `group_id`.
+
+    With `discards` they go nowhere, and count as done all the same.
+    """
 
     config: KafkaConfig
     topic: str
     group_id: str
     selection: Selection
     letters_max: int | None = None
+    discards: bool = False
 
     @property
     def transactional_id(self) -> str:
@@ -175,7 +181,7 @@ class Redrive:
                     self.done.topics[one.letter.original.topic] += 1
                 self._watch(self.done)
 
-    def _prepared(self, reader: DeadLetterTopic, survey: Survey) -> Iterator[Redriven]:
+    def _prepared(self, reader: DeadLetterTopic, survey: Survey) -> Iterator[Redriven | Discarded]:
         for record in reader.read(*survey.spans()):
             if record.offset not in survey.pending[record.partition]:
                 continue
@@ -187,7 +193,9 @@ class Redrive:
             else:
                 yield prepared
 
-    def _prepare(self, letter: DeadLetter) -> Redriven | Skipped:
+    def _prepare(self, letter: DeadLetter) -> Redriven | Discarded | Skipped:
+        if self._plan.discards:
+            return discarded(letter, self._plan.topic, time.time_ns() // 1_000_000)
         topic = letter.original.topic
         target = self._target(topic)
         refused = self._refused_letters.get(letter.place) or self._refused_topics.get(topic)
@@ -211,9 +219,9 @@ class Redrive:
         return Target(self._admin.partitions(topic), self._admin.record_bytes_max([topic])[topic])
 
 
-def _batches(prepared: Iterator[Redriven]) -> Iterator[list[Redriven]]:
+def _batches(prepared: Iterator[Redriven | Discarded]) -> Iterator[list[Redriven | Discarded]]:
     """Put together what goes in one transaction: so many, and of so many bytes, or one."""
-    batch: list[Redriven] = []
+    batch: list[Redriven | Discarded] = []
     size = 0
     for one in prepared:
         if batch and (len(batch) == TRANSACTION_LETTERS_MAX or size + one.size > TRANSACTION_BYTES_MAX):
@@ -258,13 +266,14 @@ class _Producer:
             error = error_of(exception)
             raise KafkaUnavailable(f"no redrive can begin: {describe(error)}{remedy(error)}") from exception
 
-    def send(self, batch: list[Redriven]) -> None:
+    def send(self, batch: list[Redriven | Discarded]) -> None:
         """Publish all of a batch with its markers, or nothing. Raises: RedriveFenced, RedriveUnknown, _Refused."""
         deliveries = _Deliveries()
         try:
             self._client.begin_transaction()
             for one in batch:
-                self._produce(one.record, deliveries.keeper(one))
+                if isinstance(one, Redriven):
+                    self._produce(one.record, deliveries.keeper(one))
                 self._produce(one.marker, deliveries.keeper(None))
             self._client.flush(CALL_TIMEOUT_SECONDS)
             if not deliveries.errors:

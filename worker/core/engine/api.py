@@ -5,15 +5,17 @@ from a snapshot to a snapshot. It is pure: the same input gives the same result.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
 from worker.core.events import Event
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, init=False)
 class Snapshot:
     """Everything needed to go on with an instance, as JSON values.
 
@@ -27,13 +29,33 @@ class Snapshot:
     configuration: tuple[str, ...]
     context: Mapping[str, Any]
     init: Mapping[str, Any]
-    history: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    remembered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    output: Mapping[str, Any] | None = None
+    history: Mapping[str, tuple[str, ...]]
+    remembered: Mapping[str, Mapping[str, Any]]
+    output: Mapping[str, Any] | None
+
+    def __init__(  # noqa: PLR0913  # What a dataclass would make, in half the time: every step makes two.
+        self,
+        configuration: tuple[str, ...],
+        context: Mapping[str, Any],
+        init: Mapping[str, Any],
+        history: Mapping[str, tuple[str, ...]] | None = None,
+        remembered: Mapping[str, Mapping[str, Any]] | None = None,
+        output: Mapping[str, Any] | None = None,
+    ) -> None:
+        _set_configuration(self, configuration)
+        _set_context(self, context)
+        _set_init(self, init)
+        _set_history(self, {} if history is None else history)
+        _set_remembered(self, {} if remembered is None else remembered)
+        _set_output(self, output)
 
 
-@dataclass(frozen=True, slots=True)
-class Emission:
+_set_configuration, _set_context, _set_init, _set_history, _set_remembered, _set_output = (
+    vars(Snapshot)[field.name].__set__ for field in fields(Snapshot)
+)
+
+
+class Emission(NamedTuple):
     """What chart code asked for with `emit(...)`, not yet an event."""
 
     type: str
@@ -44,7 +66,7 @@ class Emission:
     accesscontrol: str | None = None
     executionunits: float | None = None
     dataschema: str | None = None
-    extensions: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +82,7 @@ class StepInput:
     bounds: Bounds = DEFAULT_BOUNDS
 
 
-@dataclass(frozen=True, slots=True)
-class Microstep:
+class Microstep(NamedTuple):
     """One microstep of the trace: states left, states entered, in order."""
 
     event: str | None
@@ -69,8 +90,7 @@ class Microstep:
     entered: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(NamedTuple):
     """What one event did to a chart.
 
     `expected` is false if no transition of the active states took the event.

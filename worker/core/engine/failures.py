@@ -32,10 +32,11 @@ def guarded(step: Callable[[], Result]) -> Result:
         raise
     except BaseException as error:
         # Chart code may raise anything, `exit()` included; no record stops a partition.
-        raise _failure(error) from error
+        raise failure_of(error) from error
 
 
-def _failure(error: BaseException) -> ExecutionFailure:
+def failure_of(error: BaseException) -> ExecutionFailure:
+    """Tell of what a step's code raised, other than an ExecutionFailure."""
     return ExecutionFailure(_name(error), _message(error), _stack(error))
 
 

@@ -5,10 +5,11 @@ of code. So whatever the code defines sees the context, and what it stores can b
 """
 
 from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import isfinite
 from typing import Any, Final
 
+import orjson
 from sismic.model import Event as SismicEvent
 from sismic.model import InternalEvent, MetaEvent
 
@@ -43,6 +44,14 @@ class ReceivedView:
     def name(self) -> str:
         """Give the type, by sismic's word for it."""
         return self._event.type
+
+    def copy_data(self) -> None:
+        """Make the copy of the data before it is asked for."""
+        try:
+            self.data = orjson.loads(orjson.dumps(self._given, option=orjson.OPT_SORT_KEYS))
+        except TypeError:
+            # Whoever asks will be told.
+            return
 
     def __getattr__(self, name: str) -> Any:
         if name == "data":
@@ -114,9 +123,7 @@ class Scope:
 
     def __init__(self, chart: Chart, context: Mapping[str, Any], init: Mapping[str, Any]) -> None:
         self._chart = chart
-        # Variables of an earlier chart of the same version are kept.
-        unknown = context.keys() - chart.context_names
-        self.context_names = tuple(sorted({*chart.context_names, *unknown})) if unknown else chart.context_names
+        self._given = context
         self.namespace: dict[str, Any] = {
             **context,
             **chart.functions,
@@ -144,6 +151,13 @@ class Scope:
         self._emitted_bytes = 0
         self._sent_count = 0
         self._breach: ExecutionFailure | None = None
+
+    @cached_property
+    def context_names(self) -> tuple[str, ...]:
+        """Name the variables; those of an earlier chart of the same version are kept."""
+        names = self._chart.context_names
+        unknown = self._given.keys() - names
+        return tuple(sorted({*names, *unknown})) if unknown else names
 
     def begin(self, step: StepInput) -> None:
         """Take the step's input and forget what the last step asked for."""

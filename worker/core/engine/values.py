@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 
 import orjson
 
+from worker.core.engine.stored_object import StoredObject
+
 _OPTIONS: Final = (
     orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -26,6 +28,9 @@ _ROOM: Final = 2
 
 # What JSON text keeps and PostgreSQL's JSONB does not: U+0000 and the sign of a zero.
 _ALTERED_BY_JSONB: Final = re.compile(rb"\\u0000|-0\.0(?![0-9])")
+# Without these in it, a text needs no search.
+_BACKSLASH: Final = ord("\\")
+_MINUS_ZERO: Final = b"-0.0"
 
 
 def fresh(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +38,8 @@ def fresh(value: Mapping[str, Any]) -> dict[str, Any]:
 
     JSONB keeps no order of keys, so chart code never sees any but this one.
     """
-    copied: dict[str, Any] = orjson.loads(orjson.dumps(dict(value), option=orjson.OPT_SORT_KEYS))
+    given = value if type(value) is dict else value.read() if type(value) is StoredObject else dict(value)
+    copied: dict[str, Any] = orjson.loads(orjson.dumps(given, option=orjson.OPT_SORT_KEYS))
     return copied
 
 
@@ -47,10 +53,12 @@ def fresh_value(value: Any) -> Any:
 def exact_text(value: Mapping[str, Any]) -> bytes | None:
     """Write what `stored` would, if no closer look is needed: `keeps_exactly` must hold of what `value` holds."""
     try:
-        text = orjson.dumps([[value]], option=_OPTIONS)[_ROOM:-_ROOM]
+        text = orjson.dumps([[value]], option=_OPTIONS)
     except TypeError:
         return None
-    return None if _is_altered_by_jsonb(text) else text
+    if (_BACKSLASH in text or text.find(_MINUS_ZERO) >= 0) and _ALTERED_BY_JSONB.search(text):
+        return None
+    return text[_ROOM:-_ROOM]
 
 
 def keeps_exactly(value: object) -> bool:
@@ -84,17 +92,13 @@ def stored(value: object) -> tuple[Any, int]:
 def kept_as_is(value: object) -> tuple[Any, int] | None:
     """Do as `stored` does, the fast way: what comes back equal from its text needs no closer look."""
     try:
-        text = orjson.dumps([[value]], option=_OPTIONS)[_ROOM:-_ROOM]
+        text = orjson.dumps([[value]], option=_OPTIONS)
     except TypeError:
         return None
-    if _is_altered_by_jsonb(text):
+    if (_BACKSLASH in text or text.find(_MINUS_ZERO) >= 0) and _ALTERED_BY_JSONB.search(text):
         return None
-    decoded = orjson.loads(text)
-    return (decoded, len(text)) if decoded == value else None
-
-
-def _is_altered_by_jsonb(text: bytes) -> bool:
-    return (b"-0.0" in text or b"\\u0000" in text) and _ALTERED_BY_JSONB.search(text) is not None
+    decoded = orjson.loads(text)[0][0]
+    return (decoded, len(text) - 2 * _ROOM) if decoded == value else None
 
 
 def _plain(value: object, depth: int) -> Any:

@@ -34,16 +34,18 @@ _RESERVED: Final = frozenset(
 """Names that Mermaid, or the JavaScript that it is written in, takes for something else."""
 
 _HISTORY: Final = {StateKind.SHALLOW_HISTORY: "H", StateKind.DEEP_HISTORY: "H*"}
+_ACTIVE_STYLE: Final = "fill:#fff3c9,stroke:#b07800,stroke-width:3px,color:#1c2733"
 _COMPOSITE: Final = frozenset({StateKind.COMPOUND, StateKind.PARALLEL})
 
 
-def mermaid_of(outline: Outline, heading: Heading | None = None) -> str:
+def mermaid_of(outline: Outline, heading: Heading | None = None, active: frozenset[str] = frozenset()) -> str:
     """Draw a chart as Mermaid; the same chart gives the same text, which ends with a newline.
 
-    `heading` says what the chart does not know of its machine.
+    `heading` says what the chart does not know of its machine. `active` names states to set off: those that an
+    instance is in.
     """
     drawing = _Drawing(outline, heading or Heading(outline.name))
-    return "\n".join(drawing.lines()) + "\n"
+    return "\n".join((*drawing.lines(), *drawing.active_lines(active))) + "\n"
 
 
 class _Drawing:
@@ -65,6 +67,14 @@ class _Drawing:
             yield from (_INDENT + line for line in self._edge(edge))
         lines = self._block(root) if self._is_frame(root) else self._state(root)
         yield from (_INDENT + line for line in lines)
+
+    def active_lines(self, active: frozenset[str]) -> Iterator[str]:
+        """Set the innermost of the active states off: Mermaid takes no class for a state that holds others."""
+        plain = [name for name in self._outline.states if name in active]
+        named = [self._ids[name] for name in plain if self._outline.states[name].kind not in _COMPOSITE]
+        if named:
+            yield f"{_INDENT}classDef active {_ACTIVE_STYLE}"
+            yield f"{_INDENT}class {','.join(named)} active"
 
     def _is_frame(self, root: OutlineState) -> bool:
         """Tell whether the root only holds the others, so that the title stands for it."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
-from worker.core.engine.compiled.tables import Edge, History, Move, Tables, bits
+from worker.core.engine.compiled.tables import Edge, Move, Tables, bits
 
 Taken = TypeVar("Taken")
 """What is kept of a microstep that was taken."""
@@ -76,20 +76,19 @@ class Kernel(ABC, Generic[Taken]):
         edges = self._chosen(None, None) if self.tables.has_eventless else []
         if not edges and event is not None:
             edges = self._chosen(event.name, event)
-        if edges:
-            active, move = self.active, self.tables.move
-            if len(edges) > 1:
-                self.tables.check(edges, active)
-                edges.sort(key=_by_source)
-            moves = [move(active, edge) for edge in edges]
-            if edges[0].event is None:
-                return self._applied(moves, None)
-        elif event is None:
+        if edges and edges[0].event is None:
+            return self._applied(self.tables.moves(self.active, edges), None)
+        if event is None:
             return None
-        else:
-            moves = [self.tables.empty]
+        moves = self.tables.moves(self.active, edges)
         assert queue is not None
         del queue[0]
+        self.consume(event)
+        return self._applied(moves, event)
+
+    def take(self, edges: list[Edge], event: Any) -> list[Taken]:
+        """Make the macrostep in which these transitions, which are those that are enabled, take an event."""
+        moves = self.tables.moves(self.active, edges)
         self.consume(event)
         return self._applied(moves, event)
 
@@ -150,23 +149,13 @@ class Kernel(ABC, Generic[Taken]):
             if code is not None:
                 sent += self.run(code, event, False)  # noqa: FBT003
             for history in histories:
-                self._remember(history, before & history.mask)
+                self.memory[history.name] = self.tables.remembered(history, before)
             if not self.active & bit:
                 self._miss(bit)
             self.active ^= bit
         if not move.leaving:
             self._miss(move.exit_mask & ~before)
 
-    def _remember(self, history: History, active: int) -> None:
-        if not active or (not history.deep and active & active - 1):
-            # Sismic asserts that a state which is left has something in it, and remembers one child of it.
-            raise AssertionError
-        self.memory[history.name] = tuple(sorted(self.tables.configuration(active)))
-
     def _miss(self, states: int) -> NoReturn:
         """Raise what sismic's set of states raises when one is left that is not in it."""
         raise KeyError(self.tables.names[next(bits(states))])
-
-
-def _by_source(edge: Edge) -> int:
-    return edge.source

@@ -1,8 +1,7 @@
 """A chart's code, with what each piece touches of the context, and the namespace that each step's begins as."""
 
-from collections.abc import Mapping
-from operator import itemgetter
-from typing import Any, Final, final
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Self, final
 
 from sismic.model import Transition
 
@@ -16,17 +15,33 @@ _OF_THE_STEP: Final = frozenset({"new_id", "now", "subject"})
 
 @final
 class Piece:
-    """One piece of code. `touched` names the context variables that it reads, changes or sets."""
+    """One piece of code. `reads` and `sets` name the context variables that it reads or changes, and those it sets."""
 
-    __slots__ = ("code", "pure", "reads_event", "snippet", "temporaries", "touched")
+    __slots__ = ("code", "pure", "reads", "reads_event", "sets", "snippet", "temporaries")
 
     def __init__(self, snippet: Snippet, context_names: frozenset[str]) -> None:
         self.snippet = snippet
         self.code = snippet.code
         self.temporaries = snippet.temporaries
-        self.touched = tuple(sorted(context_names & (snippet.loads | snippet.stores)))
+        self.reads = tuple(sorted(context_names & snippet.loads))
+        self.sets = tuple(sorted(context_names & snippet.stores))
         self.reads_event = "event" in snippet.loads
         self.pure = snippet.pure and not snippet.temporaries
+
+
+class Touched(NamedTuple):
+    """The context variables that pieces touch, as each piece names them."""
+
+    reads: tuple[str, ...]
+    sets: tuple[str, ...]
+
+    @classmethod
+    def by(cls, pieces: Iterable[Piece]) -> Self:
+        """Give what pieces touch."""
+        found = tuple(pieces)
+        reads = {name for piece in found for name in piece.reads}
+        sets = {name for piece in found for name in piece.sets}
+        return cls(tuple(sorted(reads)), tuple(sorted(sets)))
 
 
 @final
@@ -36,13 +51,18 @@ class Pieces:
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
         self.context_names = frozenset(chart.context_names)
-        self.get_variables = itemgetter(*chart.context_names, "init", "init")
         snippets = tuple(chart.snippets)
         loads = frozenset(name for snippet in snippets for name in snippet.loads)
         self.provided = tuple(sorted((PROVIDED - _VALUES) & loads))
         self.values = tuple(sorted(_OF_THE_STEP & loads))
         self.touches_init = any("init" in snippet.loads for snippet in snippets if snippet is not chart.preamble)
-        self.namespace: dict[str, Any] = {**chart.functions, "__builtins__": dict(BUILTINS), "__name__": "chart"}
+        self.touches_init_at_start = "init" in loads
+        self.namespace: dict[str, Any] = {
+            **chart.functions,
+            "__builtins__": dict(BUILTINS),
+            "__name__": "chart",
+            **dict.fromkeys(("event", "init", *self.provided, *self.values)),
+        }
         self.preamble = self._piece(chart.preamble)
         self.tables = Tables(chart.statechart, self)
 
@@ -62,15 +82,9 @@ class Pieces:
         """Give a transition's guard."""
         return self._piece(self.chart.guards.get(id(transition)))
 
-    def note_on(self, pieces: tuple[Piece, ...]) -> tuple[str, ...]:
+    def note_on(self, pieces: tuple[Piece, ...]) -> Touched:
         """Name the context variables that pieces touch."""
-        return tuple(sorted({name for piece in pieces for name in piece.touched}))
-
-    def names_with(self, context: Mapping[str, Any]) -> tuple[str, ...]:
-        """Name the context's variables; those of an earlier chart of the same version are kept."""
-        if context.keys() <= self.context_names:
-            return self.chart.context_names
-        return tuple(sorted(self.context_names | context.keys()))
+        return Touched.by(pieces)
 
     def _piece(self, snippet: Snippet | None) -> Piece | None:
         return None if snippet is None else Piece(snippet, self.context_names)

@@ -1,15 +1,16 @@
 """`CompiledEngine`: programs for the step, from snapshot to snapshot, on a chart's tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
 
 from worker.core.engine.api import Microstep, Program, Snapshot, StepInput, StepResult
 from worker.core.engine.chart import Chart
 from worker.core.engine.compiled.kernel import Kernel
 from worker.core.engine.compiled.pieces import Pieces
+from worker.core.engine.compiled.plans import Plans, Way
 from worker.core.engine.compiled.scope import LeanScope
 from worker.core.engine.compiled.tables import Edge, Move
-from worker.core.engine.failures import guarded
+from worker.core.engine.failures import failure_of, guarded
 from worker.core.engine.scope import ReceivedView, Sent
 from worker.core.engine.session import initial_data
 from worker.core.engine.sismic_engine import SismicProgram, expected_events
@@ -40,11 +41,12 @@ def fallback_reason(chart: Chart) -> str | None:
 class CompiledProgram:
     """Run one chart; every step works on its own state, so a step that fails leaves nothing behind."""
 
-    __slots__ = ("_pieces", "chart")
+    __slots__ = ("_pieces", "_plans", "chart")
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
         self._pieces = Pieces(chart)
+        self._plans = Plans(self._pieces)
 
     def start(self, step: StepInput) -> StepResult:
         """Enter the chart with `step.data` as its init data. Raises: ExecutionFailure."""
@@ -52,7 +54,12 @@ class CompiledProgram:
 
     def resume(self, snapshot: Snapshot, step: StepInput) -> StepResult:
         """Go on from `snapshot`, which stays as it is. Raises: ExecutionFailure."""
-        return guarded(lambda: self._resume(snapshot, step))
+        try:
+            return self._resume(snapshot, step)
+        except (ExecutionFailure, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise failure_of(error) from error
 
     def expected(self, snapshot: Snapshot) -> tuple[str, ...]:
         """Name the event types that the active states have transitions for, sorted."""
@@ -60,23 +67,56 @@ class CompiledProgram:
 
     def _start(self, step: StepInput) -> StepResult:
         init = initial_data(step.data)
-        scope = LeanScope(self._pieces, {}, init)
-        scope.begin(step)
+        scope = LeanScope(self._pieces, {}, init, step)
+        view = ReceivedView(step.event, step.data)
+        way = self._plans.opening
+        if way is not None:
+            scope.namespace["event"] = view
+            return self._went(way, scope, Snapshot((), {}, init), step)
         instance = _Instance(self._pieces, scope)
-        instance.consume(Arrived(step))
+        instance.consume(Arrived(view))
         if self._pieces.preamble:
             scope.run(self._pieces.preamble, None, False)  # noqa: FBT003
         instance.moved = True
-        return instance.result(instance.settle(), init, {})
+        return instance.result(instance.settle(instance.macrostep()), init, {})
 
     def _resume(self, snapshot: Snapshot, step: StepInput) -> StepResult:
-        scope = LeanScope(self._pieces, snapshot.context, snapshot.init)
-        scope.begin(step)
+        scope = LeanScope(self._pieces, snapshot.context, snapshot.init, step)
         scope.output = snapshot.output
-        instance = _Instance(self._pieces, scope)
-        instance.restore(snapshot)
-        instance.external.append(Arrived(step))
-        return instance.result(instance.settle(), snapshot.init, snapshot.remembered)
+        view = ReceivedView(step.event, step.data)
+        plan = self._plans.find(snapshot, step.event.type)
+        if plan is None:
+            instance = _Instance(self._pieces, scope)
+            instance.restore(snapshot)
+            instance.external.append(Arrived(view))
+            return instance.result(instance.settle(instance.macrostep()), snapshot.init, snapshot.remembered)
+        edges = scope.choose(plan, view)
+        way = plan.way(edges)
+        if way is None:
+            instance = _Instance(self._pieces, scope)
+            instance.restore(snapshot)
+            made = instance.take(edges, Arrived(view))
+            return instance.result(instance.settle(made), snapshot.init, snapshot.remembered)
+        return self._went(way, scope, snapshot, step)
+
+    def _went(self, way: Way, scope: LeanScope, snapshot: Snapshot, step: StepInput) -> StepResult:
+        """Go a way, and tell what the step came to."""
+        sending = scope.go(way)
+        if sending or way.goes_on or len(way.trace) > step.bounds.microsteps_max:
+            instance = _Instance(self._pieces, scope)
+            instance.arrive(way, sending)
+            return instance.result(instance.settle(way.trace), snapshot.init, snapshot.remembered)
+        remembered = snapshot.remembered
+        after = Snapshot(
+            way.configuration,
+            scope.stored_context(),
+            snapshot.init,
+            way.history.copy(),
+            still_remembered(remembered, way.configuration) if remembered else {},
+            scope.output,
+        )
+        scope.namespace = {}
+        return StepResult(after, tuple(scope.emissions), way.done, way.moved, way.trace)
 
 
 @final
@@ -85,9 +125,9 @@ class Arrived:
 
     __slots__ = ("name", "view")
 
-    def __init__(self, step: StepInput) -> None:
-        self.name = step.event.type
-        self.view = ReceivedView(step.event, step.data)
+    def __init__(self, view: ReceivedView) -> None:
+        self.name = view.name
+        self.view = view
 
 
 @final
@@ -124,10 +164,16 @@ class _Instance(Kernel[Microstep]):
         if snapshot.history:
             self.memory = {name: tuple(sorted(states)) for name, states in snapshot.history.items()}
 
-    def settle(self) -> list[Microstep]:
-        """Make macrosteps until nothing is left to do."""
+    def arrive(self, way: Way, sent: list[Any]) -> None:
+        """Put the instance where a way ends on which this was sent."""
+        self.active, self.memory, self.moved, self.started = way.active, way.history.copy(), way.moved, True
+        self._scope.let_go_of_sent()
+        for event in sent:
+            self.queue_sent(event)
+
+    def settle(self, made: Sequence[Microstep] | None) -> list[Microstep]:
+        """Make macrosteps until nothing is left to do; `made` is the first."""
         steps: list[Microstep] = []
-        made = self.macrostep()
         while made:
             self._scope.count_microsteps(len(made))
             steps += made
@@ -147,7 +193,7 @@ class _Instance(Kernel[Microstep]):
             self._scope.stored_context(),
             init,
             {name: memory[name] for name in sorted(memory)} if memory else {},
-            {key: kept for key, kept in sorted(remembered.items()) if key in configuration} if remembered else {},
+            still_remembered(remembered, configuration) if remembered else {},
             self._scope.output,
         )
         self._scope.close()
@@ -186,3 +232,10 @@ class _Instance(Kernel[Microstep]):
 
     def _sent_names(self) -> tuple[str, ...]:
         return tuple(event.name for event in self.sent)
+
+
+def still_remembered(
+    remembered: Mapping[str, Mapping[str, Any]], configuration: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Give what is remembered of states that are still active."""
+    return {key: kept for key, kept in sorted(remembered.items()) if key in configuration}

@@ -205,7 +205,7 @@ class Tables:
             )
             if found:
                 # Events that nothing waits for may have any name.
-                _keep(self._candidates, key, found)
+                keep(self._candidates, key, found)
         return found
 
     def move(self, active: int, edge: Edge) -> Move:
@@ -214,15 +214,35 @@ class Tables:
         found = self._moves.get(key)
         if found is None:
             exited = (state for state in edge.exits if active >> state & 1)
-            found = _keep(self._moves, key, Move(self, exited, edge.enters, edge))
+            found = keep(self._moves, key, Move(self, exited, edge.enters, edge))
         return found
+
+    def moves(self, active: int, edges: list[Edge]) -> list[Move]:
+        """Give the microsteps of transitions that are enabled together, in order; none: the one that does nothing.
+
+        Raises: as `check` does.
+        """
+        if not edges:
+            return [self.empty]
+        if len(edges) > 1:
+            self.check(edges, active)
+            edges.sort(key=_by_source)
+        return [self.move(active, edge) for edge in edges]
 
     def settling(self, active: int) -> Move | None:
         """Give the microstep that makes a configuration more stable, if there is one."""
         try:
             return self._settlings[active]
         except KeyError:
-            return _keep(self._settlings, active, self._settling(active))
+            return keep(self._settlings, active, self._settling(active))
+
+    def remembered(self, history: History, before: int) -> tuple[str, ...]:
+        """Name the states that a history state remembers of those that were active, sorted."""
+        active = before & history.mask
+        if not active or (not history.deep and active & active - 1):
+            # Sismic asserts that a state which is left has something in it, and remembers one child of it.
+            raise AssertionError
+        return tuple(sorted(self.configuration(active)))
 
     def recall(self, state: int, remembered: tuple[str, ...] | None) -> Move:
         """Give the microstep from a history state to what it remembers, or to its default."""
@@ -231,7 +251,7 @@ class Tables:
         if found is None:
             names = (self._chart.state_for(self.names[state]).memory,) if remembered is None else remembered
             entered = sorted((self._position(name) for name in names), key=self._rank.__getitem__)
-            found = _keep(self._recalls, key, Move(self, (state,), entered))
+            found = keep(self._recalls, key, Move(self, (state,), entered))
         return found
 
     def configuration(self, active: int) -> tuple[str, ...]:
@@ -239,7 +259,7 @@ class Tables:
         found = self._configurations.get(active)
         if found is None:
             ranked = sorted(bits(active), key=self._rank.__getitem__)
-            found = _keep(self._configurations, active, tuple(self.names[state] for state in ranked))
+            found = keep(self._configurations, active, tuple(self.names[state] for state in ranked))
         return found
 
     def check(self, edges: list[Edge], active: int) -> None:
@@ -357,7 +377,12 @@ def bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:
+def _by_source(edge: Edge) -> int:
+    return edge.source
+
+
+def keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:
+    """Keep a value, of at most `KEPT_MAX`."""
     if len(kept) >= KEPT_MAX:
         kept.clear()
     kept[key] = value

@@ -1,4 +1,4 @@
-"""A context as the text that is stored: what only passes through is never made into objects."""
+"""A JSON object as the text that is stored: what only passes through is never made into objects."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, final
@@ -7,23 +7,21 @@ import orjson
 
 
 @final
-class StoredContext(Mapping[str, Any]):
-    """A context's JSON text, keys sorted, that reads as a mapping when somebody looks. It does not change."""
+class StoredObject(Mapping[str, Any]):
+    """A JSON object's text that reads as a mapping when somebody looks. It does not change."""
 
-    __slots__ = ("_text", "_values")
+    __slots__ = ("_values", "text")
+
+    text: bytes
+    """The text, to be put into a document as it is."""
 
     def __init__(self, text: bytes) -> None:
-        self._text = text
+        self.text = text
         self._values: dict[str, Any] | None = None
 
-    @property
-    def fragment(self) -> orjson.Fragment:
-        """Give the text, to be put into a document as it is."""
-        return orjson.Fragment(self._text)
-
     def decoded(self) -> dict[str, Any]:
-        """Give the variables as new objects."""
-        values: dict[str, Any] = orjson.loads(self._text)
+        """Give the members as new objects."""
+        values: dict[str, Any] = orjson.loads(self.text)
         return values
 
     def __getitem__(self, name: str) -> Any:
@@ -36,7 +34,7 @@ class StoredContext(Mapping[str, Any]):
         return len(self.read())
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, StoredContext):
+        if isinstance(other, StoredObject):
             other = other.read()
         return self.read() == other
 
@@ -46,7 +44,7 @@ class StoredContext(Mapping[str, Any]):
         return repr(self.read())
 
     def read(self) -> dict[str, Any]:
-        """Give the variables, shared with everybody who reads them: only to look at."""
+        """Give the members, shared with everybody who reads them: only to look at."""
         if self._values is None:
             self._values = self.decoded()
         return self._values
