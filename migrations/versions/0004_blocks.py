@@ -200,7 +200,7 @@ UPGRADE: Final = (
     VIEWS,
 )
 
-# Rows whose block is gone have nothing left; a row with outputs must not be among them.
+# A row whose block is gone has nothing left; if it had outputs it stays marked, so that publishing it fails.
 RESTORED: Final = """
 UPDATE journal
 SET record_key = journal_part(frame, 1), event = journal_part(frame, 2), event_headers = journal_part(frame, 3),
@@ -257,7 +257,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Write the bytes into each row again, which takes about a minute for each hundred thousand rows."""
+    """Write the bytes into each row again, which takes minutes for each hundred thousand rows."""
     connection = op.get_bind()
     for part in DOWNGRADE:
         connection.exec_driver_sql(part)

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from psycopg.rows import DictRow, dict_row
 
-from worker.adapters.postgres.blocks import BLOCK_BYTES, HELD, ROW_BYTES, Place, kept, packed
+from worker.adapters.postgres.blocks import BLOCK_BYTES, HELD, IN_BLOCK, ROW_BYTES, Place, kept, packed
 from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.frames import unpack_outputs
 from worker.adapters.postgres.session import DatabaseConfig
 from worker.core.records import Headers, Output, Record
 from worker.ports import JournalRow, Position, Wanted, Writes
@@ -70,6 +71,11 @@ def test_a_block_stands_in_its_last_row_and_holds_one_partition(rows: list[Journ
 def test_a_full_block_ends() -> None:
     rows = rows_of([(None, bytes(BLOCK_BYTES // 3), (), ())] * 7)
     assert [place.block_offset for place in packed(rows)] == [2, 2, 2, 5, 5, 5, 6]
+
+
+def test_a_worker_that_knows_no_blocks_fails_on_a_row_with_outputs() -> None:
+    with pytest.raises(ValueError, match="empty document"):
+        unpack_outputs(IN_BLOCK)
 
 
 # By SQL

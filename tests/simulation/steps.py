@@ -34,7 +34,7 @@ def remembered_steps(poison: str | None, die: Callable[[], None]) -> Iterator[No
             outcome = _REMEMBERED[key] = run_step(host, request)
         return outcome
 
-    batch.run_step = step  # type: ignore[attr-defined]
+    batch.run_step = step  # type: ignore[assignment, attr-defined]
     try:
         yield
     finally:

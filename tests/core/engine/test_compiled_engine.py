@@ -112,10 +112,8 @@ class TestOfAnEarlierChart:
 
 
 def test_microsteps_of_a_plain_step_are_bounded() -> None:
-    inner = "    initial: c\n    states:\n      - name: c\n"
-    of = chart(
-        f"initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n        target: b\n  - name: b\n{inner}"
-    )
+    inner = "  - name: b\n    initial: c\n    states:\n      - name: c\n"
+    of = chart(f"initial: a\nstates:\n  - name: a\n    transitions:\n      - event: go\n        target: b\n{inner}")
     before = Snapshot(("root", "a"), {}, {})
     assert isinstance(alike(of, before, Bounds(microsteps_max=2)), StepResult)
     failed = alike(of, before, Bounds(microsteps_max=1))

@@ -17,6 +17,10 @@ _ASKS_ABOUT_THE_MACROSTEP: Final = frozenset({"sent"})
 """What code asks that changes from one microstep of a way to the next."""
 
 
+MOVES_MAX: Final = 1_000
+"""Longer ways are left to the kernel."""
+
+
 class Run(NamedTuple):
     """One piece of a way; `is_active` is what it is told about states, if it asks."""
 
@@ -216,10 +220,6 @@ class _Path:
             self.run(code, self.active | bit)
             self.active |= bit
         self.active |= move.enter_mask
-
-
-MOVES_MAX: Final = 1_000
-"""Longer ways are left to the kernel."""
 
 
 def _names(tables: Tables, active: int) -> frozenset[str]:
