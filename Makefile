@@ -48,7 +48,7 @@ vectors: setup ## Run the reference vectors (VECTORS_DIR names another folder)
 simulate: setup ## Run the worker on simulated servers, seed by seed (SEED=1 RUNS=200)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
-failpoints: setup servers ## Fail every call in every way, on real servers (CELLS=publisher picks some)
+failpoints: setup servers ## Fail every call in every way, on real servers (CELLS=Publisher picks some)
 	@$(BIN)/python -m tests.failpoints $(if $(CELLS),--cells "$(CELLS)")
 
 chaos: setup servers ## Run workers while servers and workers are killed, stopped and cut off (MINUTES=5 SEED=1)

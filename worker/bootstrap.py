@@ -255,6 +255,7 @@ def parts_of(deployment: Deployment) -> Parts:
         config=LoopConfig(
             settings.batch_records_max,
             settings.batch_bytes_max,
+            publishes_beside=settings.delivery == "exactly_once",
             step_seconds_max=settings.step_timeout_seconds,
             publication_seconds_max=CALLS_OF_A_PUBLICATION * settings.kafka_timeout_seconds + 30.0,
             version_wait_seconds=settings.version_wait_seconds,

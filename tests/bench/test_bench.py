@@ -49,7 +49,7 @@ def test_every_row_is_measured_and_publishes_the_same(kafka_jars: None, tmp_path
     assert [row.name for row in report.rows] == [row.name for row in rows]
     clocked = [row.name for row in rows if isinstance(row, Row) and row.clocked]
     assert [row.name for row in report.rows if set(row.latencies) == {"steady", "half"}] == clocked
-    assert report.round_trips == {"1": 4, "500": 4}
+    assert report.round_trips == {"1": 5, "500": 5}
     assert all(row.name in done.stdout for row in rows)
 
 

@@ -33,6 +33,7 @@ SAFE_PARTS: Final[Mapping[str, str]] = {
     "claim": "names",
     "config": "numbers",
     "stages": "counts and seconds, in this process",
+    "observer": "looks on, in this process",
 }
 """Fields of `Parts` that are no servers, and why."""
 

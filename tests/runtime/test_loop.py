@@ -283,6 +283,33 @@ class TestPublication:
         assert {one.state for one in second.worker._partitions} == {State.SETTLED}
 
 
+class TestPublicationOnTheLoop:
+    """Publications that need the consumer end where they are begun."""
+
+    CONFIG = LoopConfig(batch_records_max=2, publishes_beside=False)
+
+    def test_nothing_of_it_waits_for_another_thread(self) -> None:
+        world = World(kafka_with_orders(2, steps=1), self.CONFIG)
+        member = taken(world)
+        member.background.stuck = True
+        world.turn(member)
+        assert len(world.kafka.visible) == 2
+        world.kafka.give(0, None)
+        world.turn(member)
+        row = world.tables.positions[0]
+        assert (row.owner, row.published_offset) == (None, row.next_offset)
+
+    @pytest.mark.parametrize("happened", [True, False])
+    def test_what_is_unknown_is_found_out(self, happened: bool) -> None:
+        world = World(kafka_with_orders(3), self.CONFIG)
+        member = taken(world)
+        member.faults.plan("publish", UNKNOWN, happened=happened)
+        turns(world, member, 2)
+        assert partition_of(member).state is State.TAKING
+        world.drain()
+        world.check()
+
+
 class TestDatabase:
     @pytest.mark.parametrize("call", ["positions", "insert_positions", "lock", "commit"])
     @pytest.mark.parametrize("happened", [True, False])

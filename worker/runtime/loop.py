@@ -44,7 +44,7 @@ from worker.runtime.pacing import Pace
 from worker.runtime.partitions import APPLIED, READ, TAKEN, Partition, Partitions, State, Turn
 from worker.runtime.pausing import Pauses
 from worker.runtime.position_watch import PositionWatch
-from worker.runtime.producing import Producer, Publication
+from worker.runtime.producing import AtOnce, Producer, Publication
 from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
@@ -59,10 +59,13 @@ class LoopConfig:
     """Bound one batch and the waits. `batch_records_max` bounds the subjects of a batch, and so its locks, too.
 
     `revoke_seconds_max` bounds how long a group waits for the transaction in flight when partitions are given back.
+    `publishes_beside` says that publications end on another thread. Those that need the consumer to end can't: its
+    client lets nobody else in while the loop polls, nor within a callback of a rebalance.
     """
 
     batch_records_max: int = 1_000
     batch_bytes_max: int = 8 * 1024 * 1024
+    publishes_beside: bool = True
     poll_wait_seconds: float = 0.2
     busy_wait_seconds: float = 0.01
     retry_first_seconds: float = 0.1
@@ -113,7 +116,8 @@ class Worker:
         self._partitions = Partitions()
         self._stopping = False
         self._intake = Intake(config.batch_records_max, config.batch_bytes_max)
-        self._producer = Producer(parts.publisher, parts.consumer, parts.background, config.publication_seconds_max)
+        beside = parts.background if config.publishes_beside else AtOnce()
+        self._producer = Producer(parts.publisher, parts.consumer, beside, config.publication_seconds_max)
         self._taker = Taker(parts.positions, parts.consumer, self._producer, parts.background, parts.claim)
         self._care = Care(parts.positions, parts.claim.owner, config.batch_records_max)
         self._pauses = Pauses(

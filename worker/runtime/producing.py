@@ -96,6 +96,31 @@ class _UnderWay:
     refusals: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A call that was made where it was begun."""
+
+    error: Exception | None
+    is_done: bool = True
+
+    def result(self, wait_seconds: float) -> None:  # noqa: ARG002 - There is nothing to wait for.
+        """Raise what the call raised."""
+        if self.error is not None:
+            raise self.error
+
+
+class AtOnce:
+    """Make calls where they are begun, on the loop's thread."""
+
+    def start(self, call: Callable[[], None]) -> Pending:
+        """Make a call."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - Whoever asks for the result is told.
+            return _Ended(error)
+        return _Ended(None)
+
+
 def _always(_: int) -> bool:
     return True
 

@@ -36,6 +36,10 @@ FETCHED_AGAIN_MS: Final = 10
 OUTAGE_SECONDS: Final = 30.0
 """Two words of all brokers being away belong to one outage if no more time is between them."""
 
+COMMIT_SECONDS_MAX: Final = 5.0
+"""What committing offsets may take: milliseconds, and some seconds while the group moves on. The loop waits meanwhile,
+and whether this member still belongs to the group it hears when it polls again."""
+
 _COMMIT_PAUSE_SECONDS: Final = 0.1
 _TURN_SECONDS: Final = 0.002
 """The client lets one thread in at a time, and whoever polls again and again would leave none to the others."""
@@ -175,7 +179,7 @@ class KafkaConsumer:
         """Commit offsets without a transaction, on any thread. Raises: KafkaUnavailable."""
         assert isinstance(membership, GroupMembership)
         offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in next_offsets.items()]
-        deadline = monotonic() + self._call_timeout_seconds
+        deadline = monotonic() + min(self._call_timeout_seconds, COMMIT_SECONDS_MAX)
         # Brokers know the member, but not what it owns: an offset of another's partition would be taken.
         while membership.times_given_back == self._times_given_back:
             error = self._try_to_commit(offsets)
