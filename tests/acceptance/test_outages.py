@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.checks import assert_orders_done
 from tests.acceptance.deployment import Deployment, wait_until
-from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.servers.kafka import KafkaBrokers, KafkaCluster
 from tests.servers.proxy import TcpProxy
 from tests.servers.restartable import RestartablePostgres
 from tests.workload import STATES, Order, records
@@ -77,18 +77,26 @@ def test_cut_connections_to_postgresql_lose_and_double_nothing(deployment: Deplo
 
 
 @pytest.mark.slow
-def test_a_crash_of_the_broker_loses_and_doubles_nothing(
-    kafka_server: KafkaServer, migrated_database_url: str, tmp_path: Path
+def test_a_crash_of_a_broker_loses_and_doubles_nothing(
+    kafka_jars: None, migrated_database_url: str, tmp_path: Path
 ) -> None:
-    with Deployment(kafka_server.cluster, migrated_database_url, tmp_path, SMALL_BATCHES) as deployment:
-        deployment.start_worker()
-        deployment.produce(records(ORDERS))
-        deployment.wait_until_journalled(EVENTS // 4)
-        kafka_server.kill()
-        time.sleep(OUTAGE_SECONDS)
-        kafka_server.start()
-        deployment.finish()
-        assert_orders_done(deployment, range(ORDERS))
+    # Of three, as docs/exactly-once.md asks for: Apache Kafka as a cluster of one may forget markers when it is killed.
+    brokers = KafkaBrokers(tmp_path)
+    brokers.start()
+    try:
+        with Deployment(brokers.cluster, migrated_database_url, tmp_path, SMALL_BATCHES) as deployment:
+            deployment.start_worker()
+            deployment.produce(records(ORDERS))
+            for number, server in enumerate(brokers.servers, start=1):
+                deployment.wait_until_journalled(EVENTS * number // (len(brokers.servers) + 1))
+                server.kill()
+                time.sleep(OUTAGE_SECONDS)
+                server.start()
+                brokers.wait_until_in_sync()
+            deployment.finish()
+            assert_orders_done(deployment, range(ORDERS))
+    finally:
+        brokers.stop()
 
 
 @pytest.mark.slow

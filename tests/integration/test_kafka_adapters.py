@@ -211,7 +211,7 @@ class TestNoBroker:
         ("properties", "cause"),
         [
             ({"bootstrap.servers": "no-such-host.invalid:9092"}, r"the name has no address \(DNS\): .*no-such-host"),
-            ({"security.protocol": "SSL"}, "SSL handshake failed: .*PLAINTEXT"),
+            ({"security.protocol": "SSL"}, "TLS fails, see WORKER_KAFKA__SECURITY_PROTOCOL.*SSL_HANDSHAKE"),
             (
                 {
                     "security.protocol": "SASL_PLAINTEXT",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from worker.adapters.embedded import keeper
 from worker.core.errors import SetupError, WorkerError
@@ -27,6 +27,9 @@ POLL_SECONDS = 0.02
 # that range again and again may in the end be connected to itself.
 PORTS = range(20_000, 32_000)
 PORT_TRIES = 100
+
+_LATELY_GIVEN: Final[deque[int]] = deque(maxlen=200)
+"""Ports that somebody may be about to listen on."""
 
 
 class ServerStartError(WorkerError):
@@ -168,11 +171,14 @@ def free_port() -> int:
     Raises: SetupError, when none is found.
     """
     for port in random.SystemRandom().sample(PORTS, PORT_TRIES):
+        if port in _LATELY_GIVEN:
+            continue
         with socket.socket() as probe:
             # As servers do: a port whose last connections linger is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind((LOOPBACK, port))
+                _LATELY_GIVEN.append(port)
                 return port
     raise SetupError(
         f"None of {PORT_TRIES} ports tried from {PORTS.start} to {PORTS.stop - 1} on {LOOPBACK} is free. "

@@ -80,8 +80,13 @@ class Causes:
         """Say why no broker was to be had."""
         if self._last is None:
             return "nothing answers there: a firewall, or a port that speaks something else, such as TLS"
-        return f"{_CAUSES[self._last.code()]}: {self._last.str()}"
+        text = self._last.str()
+        # A broker that speaks no TLS may hang up instead of answering what librdkafka could make out.
+        code = KafkaError._SSL if _SHAKING_HANDS in text else self._last.code()  # noqa: SLF001
+        return f"{_CAUSES[code]}: {text}"
 
+
+_SHAKING_HANDS = "in state SSL_HANDSHAKE"
 
 _CAUSES: Mapping[int, str] = {
     KafkaError._AUTHENTICATION: "the brokers refuse the login, see WORKER_KAFKA__SASL_*",  # noqa: SLF001
