@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test check vectors bench bench-growth bench-soak simulate failpoints chaos lock clean servers
+.PHONY: help setup demo dev test check vectors docs reference bench bench-growth bench-soak simulate failpoints chaos lock clean servers
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -54,6 +54,12 @@ failpoints: setup servers ## Fail every call in every way, on real servers (CELL
 chaos: setup servers ## Run workers while servers and workers are killed, stopped and cut off (MINUTES=5 SEED=1)
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
+docs: setup ## Build the site of the documentation, into build/site
+	@$(BIN)/python -m tests.docs.site
+
+reference: setup ## Write the pages anew that are made from the code
+	@$(BIN)/python -m tests.docs.reference
+
 bench: setup ## Measure the worker beside what others use and its ceilings (ORDERS=5000 ROUNDS=3)
 	@$(BIN)/python -m tests.bench $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -64,8 +70,8 @@ bench-growth: setup ## Measure how the cost of an event grows (AXES="history jou
 	@$(BIN)/python -m tests.bench.growth $(AXES) $(if $(POINTS),--points $(POINTS))
 
 lock: setup ## Make requirements.lock anew from pyproject.toml, with the newest versions
-	@$(BIN)/uv pip compile pyproject.toml --extra embedded --extra otlp --group dev --universal --python-version 3.11 \
-		--upgrade --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock >/dev/null
+	@$(BIN)/uv pip compile pyproject.toml --extra embedded --extra otlp --group dev --group docs \
+		--universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock >/dev/null
 	@echo "requirements.lock is made; \`make setup\` installs it"
 
 clean: ## Remove .venv and what tools left behind

@@ -22,19 +22,23 @@ from worker.adapters.kafka.clients import KafkaConfig
 from worker.adapters.kafka.consumer import InputTopic, KafkaConsumer
 from worker.adapters.kafka.offsets import GroupWatch
 from worker.adapters.kafka.publisher import KafkaPublisher, PlainPublisher
+from worker.adapters.kafka.rights import Needs, require_rights
 from worker.adapters.kafka.topics import DEFAULT_RECORD_BYTES_MAX, TopicAdmin, TopicShape
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.instance_counts import count_instances
 from worker.adapters.postgres.migrate import require_current
 from worker.adapters.postgres.session import DatabaseConfig
+from worker.adapters.postgres.upkeep import PostgresUpkeep, UpkeepConfig
 from worker.adapters.process.clock import SystemClock
 from worker.adapters.process.collector import spare_collector
 from worker.adapters.process.threads import Threads
+from worker.adapters.telemetry.batch_spans import BatchTracer, SpanNames
 from worker.adapters.telemetry.board import Board, Counts
 from worker.adapters.telemetry.health import Health, Report
 from worker.adapters.telemetry.instruments import Meters
 from worker.adapters.telemetry.recorder import Names, Recorder
 from worker.adapters.telemetry.telemetry import Sources, Telemetry
+from worker.adapters.telemetry.tracers import Tracers, make_tracers
 from worker.adapters.telemetry.watching import watched
 from worker.core.codec import ContentMode
 from worker.core.engine.api import Engine
@@ -43,11 +47,12 @@ from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.errors import SetupError
 from worker.core.machines import Machine
 from worker.core.registry import MachineRegistry, Registry, check_engine, check_registry
+from worker.core.retention import Retention, retention_of
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
 from worker.logs import identify
 from worker.machine_loader import load_machines, load_part
-from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable, Publisher
+from worker.ports import Claim, DatabaseUnavailable, KafkaUnavailable, Publisher, Upkept
 from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
 from worker.settings import Settings
@@ -88,8 +93,14 @@ class Deployment:
         return DatabaseConfig(
             self.settings.database_url.get_secret_value(),
             deduplication_days=self.settings.deduplication_days,
+            reads_archive=self.retention.archives,
             call_timeout_seconds=self.settings.database_timeout_seconds,
         )
+
+    @property
+    def retention(self) -> Retention:
+        """Say how long instances that ended stay."""
+        return retention_of(self.settings.instance_retention)
 
     def topic_names(self) -> list[str]:
         """Name every topic that the machines need: input, dead letters, one per domain."""
@@ -228,8 +239,11 @@ def parts_of(deployment: Deployment) -> Parts:
     settings = deployment.settings
     require_current(settings.database_url.get_secret_value())
     admin = TopicAdmin(deployment.kafka)
-    ensure_topics(deployment, admin)
     claim = _new_claim(settings.group_id)
+    # A topic that may not be seen would else be told as one that is missing.
+    admin.cluster_id()
+    require_rights(deployment.kafka, _needs(deployment, claim))
+    ensure_topics(deployment, admin)
     database = _database(deployment, admin.cluster_id(), claim)
     topic = InputTopic(deployment.topics.input, settings.group_id)
     consumer = KafkaConsumer(deployment.kafka, topic, admin)
@@ -251,7 +265,9 @@ def parts_of(deployment: Deployment) -> Parts:
         background=Threads(),
         clock=SystemClock(),
         claim=claim,
-        housekeep=lambda: _keep_days(database, settings.journal_days),
+        housekeep=Keeping(
+            PostgresUpkeep(deployment.database, claim.owner, UpkeepConfig(settings.journal_days, deployment.retention))
+        ),
         config=LoopConfig(
             settings.batch_records_max,
             settings.batch_bytes_max,
@@ -266,21 +282,26 @@ def parts_of(deployment: Deployment) -> Parts:
 def observe(deployment: Deployment, parts: Parts) -> Seen:
     """Put telemetry around a worker's parts, and open its port. Raises: SetupError."""
     settings = deployment.settings
-    meters = Meters(
-        {
-            "service.name": "orchestrator-worker",
-            "service.version": WORKER_VERSION,
-            "service.instance.id": parts.claim.owner,
-        },
-        os.environ,
-    )
+    resource = {
+        "service.name": "orchestrator-worker",
+        "service.version": WORKER_VERSION,
+        "service.instance.id": parts.claim.owner,
+    }
+    meters, tracers = Meters(resource, os.environ), make_tracers(resource, os.environ)
     board = Board(parts.clock)
     machines = {one.definition_hash: (one.source, one.version) for one in deployment.registry.machines}
     recorder = Recorder(meters.instruments, board, Names(deployment.topics.input, settings.group_id, machines))
     health = Health(board, deployment.kafka.poll_interval_seconds)
-    telemetry = Telemetry(meters, recorder, health, _sources(deployment, parts))
+    telemetry = Telemetry(meters, recorder, health, _sources(deployment, parts), tracers)
     server = HttpServer(settings.http_host, settings.http_port, _routes(telemetry))
-    return Seen(watched(parts, recorder), telemetry, server)
+    tracer = None if tracers is None else _tracer(deployment, tracers, recorder)
+    return Seen(watched(parts, recorder, tracer), telemetry, server)
+
+
+def _tracer(deployment: Deployment, tracers: Tracers, recorder: Recorder) -> BatchTracer:
+    tracers.install()
+    uris = {machine.source: machine.contract.uri for machine in deployment.registry.machines}
+    return BatchTracer(tracers, recorder, SpanNames(deployment.topics.input, deployment.settings.group_id, uris))
 
 
 def _sources(deployment: Deployment, parts: Parts) -> Sources:
@@ -322,21 +343,44 @@ _PUBLISHERS: Final[Mapping[str, Callable[[KafkaConfig, Claim, InputTopic, KafkaC
 }
 
 
+def _needs(deployment: Deployment, claim: Claim) -> Needs:
+    settings, (source, *targets) = deployment.settings, deployment.topic_names()
+    is_transactional = settings.delivery == "exactly_once"
+    return Needs(
+        reads=[source],
+        writes=targets,
+        groups=[settings.group_id],
+        transactional_id=claim.transactional_id if is_transactional else None,
+        id_prefix=f"{settings.group_id}-",
+    )
+
+
 def _database(deployment: Deployment, cluster_id: str, claim: Claim) -> PostgresDatabase:
     settings = deployment.settings
     database = PostgresDatabase(deployment.database, claim.owner)
+    database.check_rights()
     database.bind(cluster_id, settings.group_id, deployment.topics.input)
     database.check_lock_table(settings.batch_records_max)
     database.register(deployment.registry.machines, f"{WORKER_VERSION} on {socket.gethostname()}")
+    database.look_for_archive()
     return database
 
 
-def _keep_days(database: PostgresDatabase, journal_days: int) -> None:
-    done = database.keep_days(journal_days)
-    if done.created or done.dropped:
-        _LOG.info("journal_days", created=list(map(str, done.created)), dropped=list(map(str, done.dropped)))
-    if done.kept:
-        _LOG.warning("journal_days_kept", days=list(map(str, done.kept)), why="rows not known to be published")
+@dataclass(slots=True)
+class Keeping:
+    """Do the upkeep, and tell in one line what a run changed."""
+
+    upkeep: PostgresUpkeep
+
+    def __call__(self) -> Upkept:
+        """Do what is due. Raises: DatabaseUnavailable, DatabaseRefused."""
+        done = self.upkeep.run()
+        changes = {what: count for what, count in done.changes.items() if count}
+        if changes:
+            _LOG.info("upkeep", seconds=round(done.seconds or 0.0, 3), **changes)
+        if done.kept:
+            _LOG.warning("journal_days_kept", days=list(done.kept), why="rows not known to be published, or in use")
+        return done
 
 
 def _new_claim(group_id: str) -> Claim:

@@ -6,11 +6,15 @@ block on the calling thread and have a bound in time. The loop's thread makes th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from worker.core.instances import Instance
+from worker.core.outcomes import Outcome
+from worker.core.progress import Progress
 from worker.core.records import Output, Record
+from worker.core.step import StepRequest
+from worker.core.traces import TraceHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,21 @@ class Standing:
     committed: int | None
     first_offset: int
     topic_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upkept:
+    """What one call of the upkeep came to.
+
+    `changes` counts what was made, dropped, removed or archived; nothing, if it was another worker's to do. `kept` are
+    days of the journal past their time that hold what is not published, or were in use. `seconds` is the time that it
+    took, if it was done; `idle_seconds` is how long ago the last one ended, whoever did it, if one ever did.
+    """
+
+    changes: Mapping[str, int] = field(default_factory=dict)
+    kept: Sequence[str] = ()
+    seconds: float | None = None
+    idle_seconds: float | None = None
 
 
 class DatabaseUnavailable(Exception):
@@ -406,6 +425,31 @@ class Unobserved:
 
     def failed(self, what: str, error: Exception) -> None:
         """Do nothing."""
+
+
+class StepTrace(Protocol):
+    """The trace of one step: calls return at once and never fail."""
+
+    @property
+    def headers(self) -> TraceHeaders:
+        """What the events that the step makes carry: the same whenever the record is run again."""
+        ...
+
+    def tell(self, progress: Progress) -> None:
+        """Know how far the step has come."""
+        ...
+
+    def end(self, outcome: Outcome | None) -> None:
+        """Know what came of it; nothing, if it is left for later."""
+        ...
+
+
+class StepTracer(Protocol):
+    """Begin traces of steps, on the loop's thread: calls return at once and never fail."""
+
+    def begin(self, record: Record, request: StepRequest, digest: bytes) -> StepTrace | None:
+        """Begin the trace of a step, `digest` its subject's; none, if it is not to be traced."""
+        ...
 
 
 class Clock(Protocol):

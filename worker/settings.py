@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ValidationInfo
 
 from worker.core.errors import SetupError
+from worker.core.retention import retention_of
 
 PREFIX: Final = "WORKER_"
 KAFKA_PROPERTY_PREFIX: Final = "WORKER_KAFKA__"
@@ -109,6 +110,12 @@ class Settings(BaseModel):
     )
     deduplication_days: int = Field(7, ge=1, le=DAYS_MAX, description="days in which an event's second coming is told")
     journal_days: int = Field(30, ge=1, le=DAYS_MAX, description="days that the journal is kept")
+    instance_retention: tuple[str, ...] = Field(
+        ("keep",),
+        min_length=1,
+        description="what becomes of instances that ended: keep, remove:DAYS or archive:DAYS; "
+        "for one machine MACHINE=…, separated by commas",
+    )
     http_port: int = Field(
         0, ge=0, le=65_535, description="port of /livez, /readyz and /metrics; 0: any free one, told in the log"
     )
@@ -121,7 +128,7 @@ class Settings(BaseModel):
         description="librdkafka properties, each WORKER_KAFKA__<PROPERTY> with _ for .",
     )
 
-    @field_validator("machines", mode="before")
+    @field_validator("machines", "instance_retention", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -146,6 +153,17 @@ class Settings(BaseModel):
     def _keeps_the_window(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("deduplication_days", 0):
             raise ValueError("must not be smaller than WORKER_DEDUPLICATION_DAYS")
+        return value
+
+    @field_validator("instance_retention")
+    @classmethod
+    def _outlives_the_window(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Have an instance outlive the second comings that are told: one of its start would else begin it again."""
+        retention = retention_of(value)
+        if any(rule.days is not None and rule.days > DAYS_MAX for rule in retention.rules):
+            raise ValueError(f"days must not be more than {DAYS_MAX}")
+        if (shortest := retention.shortest_days) is not None and shortest < info.data.get("deduplication_days", 1):
+            raise ValueError("days must not be fewer than WORKER_DEDUPLICATION_DAYS")
         return value
 
 

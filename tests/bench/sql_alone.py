@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from tests.bench.measures import Cpu, Throughput
 from tests.bench.site import PARTITIONS, Place, Site
 from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.upkeep import PostgresUpkeep, UpkeepConfig
 from worker.adapters.process.clock import SystemClock
 from worker.bootstrap import Deployment
 from worker.core.instances import Instance
@@ -101,7 +102,7 @@ class SqlAlone:
         self._site = site
         self._database = PostgresDatabase(place.plan.database, OWNER)
         self._database.register(place.plan.registry.machines, OWNER)
-        self._database.keep_days(JOURNAL_DAYS)
+        PostgresUpkeep(place.plan.database, OWNER, UpkeepConfig(JOURNAL_DAYS)).run()
         begun = Position(0, "topic", 0, 0, OWNER, OWNER)
         self._database.insert_positions([replace(begun, partition=number) for number in range(PARTITIONS)])
 

@@ -8,7 +8,17 @@ from tests.chaos.records import Place, text_digest
 from worker.core.codec import decode_record
 from worker.core.digests import content_digest
 from worker.core.instances import Instance
-from worker.core.outcomes import Advanced, DeadLettered, Duplicate, Failed, Ignored, Outcome, Unexpected
+from worker.core.outcomes import (
+    CONSUMING,
+    Advanced,
+    Cancelled,
+    DeadLettered,
+    Duplicate,
+    Failed,
+    Ignored,
+    Outcome,
+    Unexpected,
+)
 from worker.core.records import Headers, Output
 from worker.core.routing import Router
 from worker.core.snapshots import decode_snapshot, encode_snapshot
@@ -17,13 +27,13 @@ from worker.core.subjects import decode_subject
 
 OUTCOMES: dict[type[Outcome], str] = {
     Advanced: "advanced",
+    Cancelled: "cancelled",
     DeadLettered: "dead_lettered",
     Duplicate: "duplicate",
     Failed: "failed",
     Ignored: "ignored",
     Unexpected: "unexpected",
 }
-CONSUMING = (Advanced, Failed, Unexpected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ class Replayer:
             known = seen.get((event.source, event.id))
             outcome = run_step(self.host, StepRequest(event, decode_subject(event.subject), instance, known, one.now))
             yield from self._differences(one, event.subject, outcome)
-            if isinstance(outcome, Advanced):
+            if isinstance(outcome, Advanced | Cancelled):
                 instance = stored_again(outcome.instance)
             if isinstance(outcome, CONSUMING):
                 seen[event.source, event.id] = content_digest(event)
@@ -82,7 +92,7 @@ class Replayer:
         match outcome:
             case Advanced(emitted=emitted):
                 return self.router.outputs(emitted)
-            case Failed(emitted=emitted):
+            case Failed(emitted=emitted) | Cancelled(emitted=emitted):
                 return self.router.outputs((emitted,))
             case _:
                 return ()

@@ -11,7 +11,7 @@ from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.events import Event, create_event
 from worker.core.instances import Instance
 from worker.core.machines import Machine
-from worker.core.outcomes import Advanced, DeadLettered, Failed, Outcome, Unexpected
+from worker.core.outcomes import Advanced, Cancelled, DeadLettered, Failed, Outcome, Unexpected
 from worker.core.records import Record
 from worker.core.registry import Registry
 from worker.core.routing import Router, Topics
@@ -23,7 +23,13 @@ OWNER = "worker-0123456789abcdef"
 SHOP = "com.example.shop"
 ORDER = "arvo.orc.order"
 NOW = 1_790_000_000_000
-WORDS = {Advanced: "advanced", Unexpected: "unexpected", Failed: "failed", DeadLettered: "dead_lettered"}
+WORDS = {
+    Advanced: "advanced",
+    Unexpected: "unexpected",
+    Failed: "failed",
+    Cancelled: "cancelled",
+    DeadLettered: "dead_lettered",
+}
 
 
 class Played:
@@ -44,7 +50,7 @@ class Played:
         before = self.instances.get(digest)
         now = NOW + self._offset * 1000
         outcome = run_step(self.host, StepRequest(event, decode_subject(event.subject), before, None, now))
-        after = outcome.instance if isinstance(outcome, Advanced) else before
+        after = outcome.instance if isinstance(outcome, Advanced | Cancelled) else before
         changed = after is not None and after is not before
         self.database.lock(OWNER, Wanted({0: self._offset}, [digest], [event_key(event)]))
         self.database.read([digest])

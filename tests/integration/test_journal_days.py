@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from worker.adapters.postgres import journal_days
+from worker.adapters.postgres import journal_days, turns
 from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
 from worker.adapters.postgres.statements import UNPUBLISHED
 
@@ -57,7 +57,7 @@ def write(
 
 
 def make_day(connection: Connection, day: date) -> None:
-    assert journal_days._in_turn(connection, lambda locked: journal_days._create(day, locked))
+    assert turns.in_turn(connection, lambda locked: journal_days._create(day, locked))
 
 
 def rows_by_table(connection: Connection) -> dict[str, int]:
@@ -177,10 +177,10 @@ def test_a_row_that_comes_in_before_the_partition_is_attached(
             write(other, today, 0)
         return value
 
-    read = journal_days._value
+    read = turns.value_of
     names = {"day": psycopg.sql.Literal(today), "rows": journal_days.ROWS_MOVED_MAX + 1}
     counting = journal_days._COUNT_IN_DEFAULT.format(**names)
-    monkeypatch.setattr(journal_days, "_value", count_then_write)
+    monkeypatch.setattr(journal_days, "value_of", count_then_write)
     assert maintain_journal(connection, DAYS).in_default == (today,)
     monkeypatch.undo()
     assert maintain_journal(connection, DAYS).created == (today,)
@@ -190,7 +190,7 @@ def test_a_row_that_comes_in_before_the_partition_is_attached(
 def test_a_batch_that_is_open_is_not_waited_for_long(
     connection: Connection, other: Connection, today: date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_days, "_LIMITS", "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '5s'")
+    monkeypatch.setattr(turns, "_LIMITS", "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '5s'")
     old = ago(today, DAYS + 1)
     make_day(connection, old)
     with other.transaction():
@@ -206,7 +206,7 @@ def test_a_batch_that_is_open_is_not_waited_for_long(
 
 def test_what_another_worker_is_at_is_left_alone(connection: Connection, other: Connection) -> None:
     with other.transaction():
-        other.execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", journal_days.MAINTENANCE_LOCK)
+        other.execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", turns.MAINTENANCE_LOCK)
         assert maintain_journal(connection, DAYS).created == ()
     assert len(maintain_journal(connection, DAYS).created) == 3
 

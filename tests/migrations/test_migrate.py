@@ -24,7 +24,7 @@ from worker.core.records import Output, Record
 from worker.ports import JournalRow, Position, Wanted, Writes
 
 HEAD = head_revision()
-ALL = ("0001", "0002", "0003", "0004", "0005")
+ALL = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -74,7 +74,7 @@ def test_a_failed_migration_changes_nothing(database_url: str) -> None:
 
 
 def test_no_revision_of_that_name(database_url: str) -> None:
-    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002, 0003, 0004, 0005 and head"):
+    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002, 0003, 0004, 0005, 0006 and head"):
         migrate(database_url, to="9999")
 
 

@@ -30,13 +30,15 @@ def test_outcomes_and_reasons_are_counted() -> None:
         "advanced": 2,
         "unexpected": 0,
         "failed": 0,
+        "cancelled": 0,
         "duplicate": 1,
         "dead_lettered": 2,
         "ignored": 1,
     }
     assert found.value("orchestrator_dead_letters_total") == 2
     assert found.value("orchestrator_dead_letters_total", reason="NO_INSTANCE") == 2
-    assert found.by("orchestrator_ignored_total", "reason") == {"NOT_HOSTED": 0, "ENDED": 0, "FOREIGN": 1}
+    ignored = {one.value: 0 for one in IgnoredReason} | {"FOREIGN": 1}
+    assert found.by("orchestrator_ignored_total", "reason") == ignored
     assert found.value("orchestrator_batch_records_count") == 2
     assert found.value("orchestrator_batch_records_sum") == 6
 

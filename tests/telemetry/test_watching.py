@@ -18,7 +18,7 @@ from worker.adapters.telemetry.watching import watched
 from worker.ports import DatabaseUnavailable, MembershipRefused, PublicationUnknown
 from worker.runtime.loop import Parts, Worker
 
-NOTHING = dict.fromkeys(("advanced", "unexpected", "failed", "duplicate", "ignored", "dead_lettered"), 0)
+NOTHING = dict.fromkeys(("advanced", "unexpected", "failed", "cancelled", "duplicate", "ignored", "dead_lettered"), 0)
 
 
 class Watch:

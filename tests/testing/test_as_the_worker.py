@@ -12,7 +12,7 @@ from tests.simulation.servers import FakeClock
 from tests.testing.parcels import LABEL, label, parcel
 from worker import Event, Registry, SismicEngine
 from worker.core.codec import decode_record, encode_record
-from worker.core.outcomes import Advanced, DeadLettered, Duplicate, Failed, Ignored, Outcome, Unexpected
+from worker.core.outcomes import Advanced, Cancelled, DeadLettered, Duplicate, Failed, Ignored, Outcome, Unexpected
 from worker.core.records import Record
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
@@ -28,6 +28,7 @@ NAMES = {
     Advanced: "advanced",
     Unexpected: "unexpected",
     Failed: "failed",
+    Cancelled: "cancelled",
     Duplicate: "duplicate",
     Ignored: "ignored",
     DeadLettered: "dead_lettered",

@@ -272,8 +272,9 @@ def of_database(facts: DatabaseFacts, settings: Settings) -> Iterator[Finding]:
         "max_locks_per_transaction",
     )
     if facts.lacking:
-        text = f"this user has not: {', '.join(facts.lacking)}"
-        yield Finding(Level.ERROR, "database's rights", text, "grant them, or make the user the owner of the tables")
+        text = f"this user lacks {', '.join(right for right, _ in facts.lacking)}"
+        remedy = f"as the owner of the tables: {'; '.join(statement for _, statement in facts.lacking)}"
+        yield Finding(Level.ERROR, "database's rights", text, remedy)
     yield from _database_clock(facts)
 
 
@@ -319,13 +320,6 @@ _RULES: Final[Sequence[_DatabaseRule]] = (
         "database",
         "a transaction has been open for more than an hour, and keeps old rows from being removed",
         "see pg_stat_activity by xact_start, and end it",
-    ),
-    (
-        Level.WARNING,
-        lambda facts: not facts.owns_journal,
-        "database's rights",
-        "this user does not own the journal: its days can be neither made nor dropped",
-        "ALTER TABLE journal OWNER TO this user, or run workers as the user that migrates",
     ),
     (
         Level.NOTE,

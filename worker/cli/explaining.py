@@ -26,6 +26,7 @@ from worker.core.instances import Instance
 from worker.core.json import dumps, loads
 from worker.core.outcomes import (
     Advanced,
+    Cancelled,
     DeadLettered,
     DomainedEvent,
     Duplicate,
@@ -147,7 +148,9 @@ def _drafted(deployment: Deployment, subject: str, instance: Instance | None, do
     )
 
 
-def outcome_document(before: Instance | None, outcome: Outcome) -> dict[str, Any]:
+def outcome_document(  # noqa: PLR0911 - One for each outcome.
+    before: Instance | None, outcome: Outcome
+) -> dict[str, Any]:
     """Tell an outcome in the journal's words, as JSON."""
     states = None if before is None else list(before.snapshot.configuration)
     known: dict[str, Any] = {"states_before": states, "states_after": states, "status": before and before.status.value}
@@ -167,6 +170,9 @@ def outcome_document(before: Instance | None, outcome: Outcome) -> dict[str, Any
             return {"outcome": "unexpected"} | known | {"expected": list(expected)}
         case Failed(error_name=name, error_message=message):
             return {"outcome": "failed"} | known | {"error_name": name, "error_message": message}
+        case Cancelled(instance=after, error_name=name, error_message=message):
+            named = {"error_name": name, "error_message": message}
+            return {"outcome": "cancelled"} | known | {"status": after.status.value, "revision": after.revision} | named
         case Duplicate():
             return {"outcome": "duplicate"} | known
         case Ignored(reason=reason):
@@ -223,7 +229,7 @@ def _emitted(outcome: Outcome) -> Sequence[DomainedEvent]:
     match outcome:
         case Advanced(emitted=emitted):
             return emitted
-        case Failed(emitted=error):
+        case Failed(emitted=error) | Cancelled(emitted=error):
             return (error,)
         case _:
             return ()

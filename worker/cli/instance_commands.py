@@ -20,7 +20,7 @@ from worker.cli.command_options import (
 from worker.terminal.faults import reports_faults
 
 instances_app = typer.Typer(
-    help="Look at the instances: where they stand, what they wait for, what an event would do. Changes nothing.",
+    help="Look at the instances: where they stand, what they wait for, what an event would do. And cancel them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -154,3 +154,49 @@ def explain_event(
     from worker.cli import explaining
 
     explaining.explain_event(named, event, as_json=as_json)
+
+
+@instances_app.command(
+    "cancel",
+    epilog=examples(
+        "worker instances cancel 3f2a9c1e --reason 'ordered twice' --dry-run",
+        "worker instances cancel 3f2a9c1e --reason 'ordered twice' --children --yes",
+        "worker instances cancel 3f2a9c1e --at-step 4 --wait 0 --yes --json",
+    ),
+)
+@reports_faults
+def cancel_instances(  # noqa: PLR0913
+    *,
+    named: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INSTANCE…", help="Their subjects, ids in the list, or beginnings of their executions' ids."
+        ),
+    ],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Told to whoever started it.", show_default=False)] = "",
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who asks. [default: USER@HOST]", show_default=False)
+    ] = None,
+    children: Annotated[
+        bool, typer.Option("--children", help="Also all that they started, and those started.")
+    ] = False,
+    at_step: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Only if N is still its number of steps.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which these are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for workers to do it; 0: not at all.")
+    ] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """End active instances: whoever started one gets one system error event that says so.
+
+    The command goes through the input topic, in order with the instance's events, exactly once. It is told of each
+    what came of it; one that had ended is left as it is. Exits with 1 if one goes on, or that is not known.
+    """
+    from worker.cli import cancelling
+
+    wish = cancelling.Wish(named, reason, by, children, at_step)
+    cancelling.cancel_instances(wish, cancelling.Going(dry_run, yes, wait, as_json))

@@ -42,6 +42,7 @@ _OUTCOME_COLOURS: Final = {
     "advanced": Colour.GOOD,
     "unexpected": Colour.DOUBTFUL,
     "failed": Colour.BAD,
+    "cancelled": Colour.DOUBTFUL,
     "dead_lettered": Colour.BAD,
 }
 _HISTORY_HEADS: Final = ("#", "AT", "EVENT", "FROM", "OUTCOME", "STATES", "EMITTED")

@@ -96,8 +96,7 @@ def list_instances(filters: Filters, limit: int, after: str | None, *, as_json: 
         return
     if shown:
         now = time.time_ns() // 1_000_000
-        cells = [_HEADS, *(_cells(row, now) for row in shown)]
-        sys.stdout.write(f"{table(cells, colours=colours_on(sys.stdout))}\n")
+        sys.stdout.write(f"{instance_table(shown, now, colours=colours_on(sys.stdout))}\n")
     sys.stdout.flush()
     more = f"; there are more: --after {_cursor(shown[-1])}" if len(found) > limit else ""
     sys.stderr.write(f"{counted(len(shown), 'instance')}{more}\n")
@@ -141,6 +140,11 @@ def is_subject(text: str) -> bool:
     except InvalidSubjectError:
         return False
     return True
+
+
+def instance_table(rows: Sequence[InstanceRow], now: int, *, colours: bool) -> str:
+    """Lay instances out, a line each."""
+    return table([_HEADS, *(_cells(row, now) for row in rows)], colours=colours)
 
 
 def document_of(row: InstanceRow) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Events on Kafka: the CloudEvents Kafka protocol binding, in both of its content modes.
 
+Beside them control records (`worker.core.control`), which are read as events too.
+
 Source: CloudEvents Kafka protocol binding 1.0.2, section 3.
 """
 
@@ -8,7 +10,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-from worker.core.errors import InvalidEventError
+from worker.core.control import CONTROL_CONTENT_TYPE, Control, control_event, control_text, read_control
+from worker.core.errors import InvalidControlError, InvalidEventError
 from worker.core.events import Event, event_from_json, event_to_json
 from worker.core.json import dumps, dumps_around, loads
 from worker.core.records import Headers
@@ -52,12 +55,18 @@ def encode_record(
     return _binary(event, text) if mode is ContentMode.BINARY else _structured(event, text)
 
 
+def encode_control(control: Control) -> EncodedRecord:
+    """Write a control record, keyed by its subject. Raises: InvalidControlError."""
+    headers = ((_CONTENT_TYPE, CONTROL_CONTENT_TYPE.encode()),)
+    return EncodedRecord(control.subject.encode(), control_text(control), headers)
+
+
 def decode_record(value: bytes | None, headers: Headers) -> Event:
-    """Read the event of a record; its mode is what the headers say.
+    """Read the event of a record; its mode is what the headers say, and whether it is a control record.
 
     Without any header of the binding, a value that is a JSON object is read as structured.
 
-    Raises: InvalidEventError, whatever else the bytes are.
+    Raises: InvalidEventError, whatever else the bytes are; InvalidControlError, if it is a control record.
     """
     if _is_plainly_structured(headers):
         return event_from_json(_json(value), value)
@@ -65,6 +74,8 @@ def decode_record(value: bytes | None, headers: Headers) -> Event:
     content_type = binding.get(_CONTENT_TYPE, "")
     if _is_structured(content_type):
         return event_from_json(_json(value), value)
+    if _media_type(content_type) == CONTROL_CONTENT_TYPE:
+        return control_event(read_control(_control_json(value)))
     attributes = {name.removeprefix(_PREFIX): text for name, text in binding.items() if name.startswith(_PREFIX)}
     if not attributes:
         return event_from_json(_json(value), value)
@@ -93,7 +104,11 @@ def _content_type_at(names: tuple[str, ...]) -> int | None:
 
 @lru_cache(64)
 def _is_structured(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == _STRUCTURED_TYPE
+    return _media_type(content_type) == _STRUCTURED_TYPE
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _structured(event: Event, data_text: bytes) -> EncodedRecord:
@@ -195,6 +210,13 @@ def _number(text: str) -> object:
     except ValueError:
         # The rule of the attribute refuses the text as it is.
         return text
+
+
+def _control_json(value: bytes | None) -> Any:
+    try:
+        return _json(value)
+    except InvalidEventError as error:
+        raise InvalidControlError(str(error), error.failed) from error
 
 
 def _json(value: bytes | None) -> Any:

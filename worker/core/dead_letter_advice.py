@@ -18,6 +18,10 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "The record is no event: no JSON, or an attribute of CloudEvents is missing or wrong.",
         "Correct the producer and have it send the event anew. The same bytes fail again.",
     ),
+    "INVALID_CONTROL": Advice(
+        "The record is an operator's command, and breaks its rules; or the command is none that this worker knows.",
+        "If a newer version knows it, deploy that, then redrive. Else give it anew, by `worker instances cancel`.",
+    ),
     "INVALID_SUBJECT": Advice(
         "The event's subject can't be decoded, so that nobody knows its instance.",
         "Correct the producer: replies carry the subject of their request as it came. The same bytes fail again.",

@@ -3,6 +3,7 @@
 WorkerError
 ├── SetupError               a contract, machine, registry or setting is wrong: the start stops
 ├── InvalidEventError        an event's attributes break the rules of SPEC events: dead letter
+│   └── InvalidControlError  a control record breaks its rules, or has a command that is not known: dead letter
 ├── InvalidSubjectError      a subject can't be decoded: dead letter
 ├── InvalidDataError         data does not fit its schema; the step decides what follows
 ├── ExecutionFailure         a machine failed within a step: a system error event
@@ -41,6 +42,10 @@ class InvalidEventError(WorkerError):
     def __init__(self, message: str, failed: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.failed = tuple(failed)
+
+
+class InvalidControlError(InvalidEventError):
+    """A control record breaks its rules, or has a command that this worker does not know."""
 
 
 class InvalidSubjectError(WorkerError):

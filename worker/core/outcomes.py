@@ -11,6 +11,7 @@ class DeadLetterReason(StrEnum):
     """Say why a record can't be processed."""
 
     INVALID_EVENT = "INVALID_EVENT"
+    INVALID_CONTROL = "INVALID_CONTROL"
     INVALID_SUBJECT = "INVALID_SUBJECT"
     ID_CONFLICT = "ID_CONFLICT"
     NO_INSTANCE = "NO_INSTANCE"
@@ -25,11 +26,13 @@ class DeadLetterReason(StrEnum):
 
 
 class IgnoredReason(StrEnum):
-    """Say why an event is none of this worker's business."""
+    """Say why an event is none of this worker's business, or a command has nothing to be done for."""
 
     NOT_HOSTED = "NOT_HOSTED"
     ENDED = "ENDED"
     FOREIGN = "FOREIGN"
+    ABSENT = "ABSENT"
+    CHANGED = "CHANGED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,17 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """An operator ended the workflow: the instance as it is now, and one system error event."""
+
+    before: Instance
+    instance: Instance
+    emitted: DomainedEvent
+    error_name: str
+    error_message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Duplicate:
     """The event was consumed before; `emitted` is what it emitted then, where that is kept for whoever asks again."""
 
@@ -94,4 +108,7 @@ class DeadLettered:
     error_message: str
 
 
-Outcome = Advanced | Unexpected | Failed | Duplicate | Ignored | DeadLettered
+Outcome = Advanced | Unexpected | Failed | Cancelled | Duplicate | Ignored | DeadLettered
+
+CONSUMING = (Advanced, Unexpected, Failed, Cancelled)
+"""The outcomes that make a second coming of the event a duplicate."""

@@ -4,22 +4,25 @@ The checks stand in the order in which they decide; the first that fails gives t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from worker.core.bounds import DEFAULT_BOUNDS, Bounds
 from worker.core.contracts import ContractVersion
+from worker.core.control import CANCELLED, CONTROL_CONTENT_TYPE, Control, cancelled_text, control_of
 from worker.core.dataschemas import dataschema_fault
 from worker.core.digests import DerivedIds, content_digest
 from worker.core.emissions import Cause, emitted_events, system_error_event
 from worker.core.engine.api import Program, StepInput, StepResult
 from worker.core.errors import ExecutionFailure, InvalidDataError
 from worker.core.events import Event
+from worker.core.factories import system_error_data
 from worker.core.frozen import maker_of
 from worker.core.instances import Instance, Status
 from worker.core.machines import Machine, MachineInput
 from worker.core.outcomes import (
     Advanced,
+    Cancelled,
     DeadLettered,
     DeadLetterReason,
     DomainedEvent,
@@ -108,6 +111,8 @@ def run_step(host: Host, request: StepRequest, tell: Telling | None = None) -> O
 
     `tell`, if there is one, is told wherever something begins or was made.
     """
+    if request.event.datacontenttype == CONTROL_CONTENT_TYPE:
+        return _controlled(host, request, control_of(request.event), tell)
     early = _decided_without_machine(host.registry, request)
     if early is not None:
         return early
@@ -139,6 +144,39 @@ def _decided_without_machine(registry: MachineRegistry, request: StepRequest) ->
         return Duplicate() if event.id == instance.init_event_id else _already_started()
     if instance.status is not Status.ACTIVE:
         return Ignored(IgnoredReason.ENDED)
+    return None
+
+
+def _controlled(host: Host, request: StepRequest, control: Control, tell: Telling | None) -> Outcome:
+    """Carry out an operator's command. Cancelling is the one there is."""
+    instance = request.instance
+    early = _decided_by_command(host.registry, request, control)
+    if early is not None:
+        return early
+    assert instance is not None
+    if tell:
+        tell(Resolving())
+    plan = host.plan(instance.source, instance.version)
+    if plan is None:
+        return _no_machine(instance.source, instance.version)
+    message = clean_text(cancelled_text(control))
+    error = system_error_event(_cause(plan, request, None), system_error_data(CANCELLED, message))
+    after = replace(instance, status=Status.CANCELLED, now=request.now, revision=instance.revision + 1)
+    return Cancelled(instance, after, error, CANCELLED, message)
+
+
+def _decided_by_command(registry: MachineRegistry, request: StepRequest, control: Control) -> Outcome | None:
+    instance, expected = request.instance, control.expected_revision
+    if not registry.hosts(request.subject.name):
+        return Ignored(IgnoredReason.NOT_HOSTED)
+    if request.seen is not None:
+        return Duplicate() if request.seen == content_digest(request.event) else _id_conflict()
+    if instance is None:
+        return Ignored(IgnoredReason.ABSENT)
+    if instance.status is not Status.ACTIVE:
+        return Ignored(IgnoredReason.ENDED)
+    if expected is not None and expected != instance.revision:
+        return Ignored(IgnoredReason.CHANGED)
     return None
 
 
@@ -256,16 +294,16 @@ def _next_instance(request: StepRequest, plan: Plan, cause: Cause, result: StepR
 def _failed(host: Host, cause: Cause, request: StepRequest, failure: ExecutionFailure) -> Failed:
     # A machine's functions may raise an ExecutionFailure of their own, with any text.
     name, message = clean_text(failure.name), clean_text(failure.message)
-    data = {
-        "errorName": name,
-        "errorMessage": message,
-        "errorStack": clean_text(failure.stack) if host.error_stacks and failure.stack else None,
-    }
-    return Failed(request.instance, system_error_event(cause, data), name, message)
+    stack = clean_text(failure.stack) if host.error_stacks and failure.stack else None
+    error = system_error_event(cause, system_error_data(name, message, stack))
+    return Failed(request.instance, error, name, message)
 
 
 def _no_instance() -> DeadLettered:
-    text = "no instance has this subject and the event does not start one; was its init event lost or dead-lettered?"
+    text = (
+        "no instance has this subject and the event does not start one; was its init event lost or dead-lettered, "
+        "or was the instance removed some time after its end?"
+    )
     return DeadLettered(DeadLetterReason.NO_INSTANCE, "NoInstance", text)
 
 

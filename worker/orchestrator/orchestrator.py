@@ -24,7 +24,9 @@ from worker.core.events import Event
 from worker.core.instances import Instance
 from worker.core.machines import Machine
 from worker.core.outcomes import (
+    CONSUMING,
     Advanced,
+    Cancelled,
     DeadLettered,
     DeadLetterReason,
     DomainedEvent,
@@ -173,7 +175,7 @@ class Orchestrator:
                 self._check_concern(outcome.reason, event)
             case DeadLettered():
                 _check_refusal(outcome)
-            case Advanced() | Failed() | Unexpected() | Duplicate():
+            case Advanced() | Failed() | Cancelled() | Unexpected() | Duplicate():
                 pass
             case _:
                 assert_never(outcome)
@@ -181,8 +183,8 @@ class Orchestrator:
 
     def _keep(self, event: Event, previous: Instance | None, outcome: Outcome, trace: ExecutionTrace) -> None:
         """Write what the step changed: the instance, and that the event is consumed where that is remembered."""
-        instance = outcome.instance if isinstance(outcome, Advanced) else None
-        consumed = self._deduplication is not None and isinstance(outcome, Advanced | Failed | Unexpected)
+        instance = outcome.instance if isinstance(outcome, Advanced | Cancelled) else None
+        consumed = self._deduplication is not None and isinstance(outcome, CONSUMING)
         if instance is None and not consumed:
             return
         with trace.part("Persist Instance"), _promise(TransactionCause.WRITE_MACHINE_MEMORY_FAILURE, event):
@@ -198,7 +200,7 @@ class Orchestrator:
                 raise ConfigViolation(_not_hosted(decode_subject(event.subject), self.source))
             case IgnoredReason.FOREIGN:
                 raise ConfigViolation(_foreign(event, self.source))
-            case IgnoredReason.ENDED:
+            case IgnoredReason.ENDED | IgnoredReason.ABSENT | IgnoredReason.CHANGED:
                 return
             case _:
                 assert_never(reason)
@@ -243,7 +245,7 @@ def _emitted(outcome: Outcome) -> tuple[DomainedEvent, ...]:
     match outcome:
         case Advanced() | Duplicate():
             return outcome.emitted
-        case Failed():
+        case Failed() | Cancelled():
             return (outcome.emitted,)
         case Unexpected() | Ignored() | DeadLettered():
             return ()

@@ -7,7 +7,7 @@ from typing import Final
 
 from worker.core.codec import decode_record
 from worker.core.digests import event_key, subject_digest
-from worker.core.errors import InvalidEventError, InvalidSubjectError
+from worker.core.errors import InvalidControlError, InvalidEventError, InvalidSubjectError
 from worker.core.events import Event
 from worker.core.frozen import maker_of
 from worker.core.outcomes import DeadLettered, DeadLetterReason
@@ -59,7 +59,9 @@ def decode(record: Record, condemned: Condemned = NOBODY) -> Decoded:
     try:
         event = decode_record(record.value, record.headers)
     except InvalidEventError as error:
-        return Broken(record, None, DeadLettered(DeadLetterReason.INVALID_EVENT, type(error).__name__, str(error)))
+        is_control = isinstance(error, InvalidControlError)
+        reason = DeadLetterReason.INVALID_CONTROL if is_control else DeadLetterReason.INVALID_EVENT
+        return Broken(record, None, DeadLettered(reason, type(error).__name__, str(error)))
     try:
         subject = decode_subject(event.subject)
     except InvalidSubjectError as error:

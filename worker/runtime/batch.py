@@ -16,7 +16,9 @@ from worker.core.digests import content_digest
 from worker.core.errors import ExecutionFailure
 from worker.core.instances import Instance
 from worker.core.outcomes import (
+    CONSUMING,
     Advanced,
+    Cancelled,
     DeadLettered,
     DeadLetterReason,
     Duplicate,
@@ -30,7 +32,7 @@ from worker.core.routing import Router
 from worker.core.step import Host, StepRequest, failed_step, run_step
 from worker.core.texts import clean_text
 from worker.core.times import step_time
-from worker.ports import Clock, JournalRow, Seen, Writes
+from worker.ports import Clock, JournalRow, Seen, StepTrace, StepTracer, Writes
 from worker.runtime.arrivals import Addressed, Broken, Decoded
 from worker.runtime.stages import Stages, Timer
 
@@ -99,6 +101,7 @@ class Setting:
     stages: Stages
     bytes_max: int
     step_seconds_max: float = 0.0
+    tracer: StepTracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,10 @@ class Run:
     _limit_due: float = 0.0
     _stepping: Timer = field(init=False)
     _encoding: Timer = field(init=False)
+    _tracer: StepTracer | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self._tracer = self.setting.tracer
         self._stepping, self._encoding = self.setting.stages.stage("step"), self.setting.stages.stage("encode")
         self._clock_ms = self.setting.clock.now_ms()
         self._instances.update(self.found.instances)
@@ -189,26 +194,33 @@ class Run:
         seen = self._seen.get((one.digest, one.event.source, one.event.id))
         now = step_time(one.record.timestamp, self._clock_ms, instance.now if instance else None)
         request = StepRequest(one.event, one.subject, instance, seen, now)
-        outcome, outputs = self._outcome(request)
+        trace = None if self._tracer is None else self._tracer.begin(one.record, request, one.digest)
+        if trace is not None:
+            request = request._replace(trace=trace.headers)
+        outcome, outputs = self._outcome(request, trace)
         if (
             isinstance(outcome, DeadLettered)
             and outcome.reason is DeadLetterReason.NO_MACHINE
             and self._waits(one, instance)
         ):
             self.waiting[one.record.partition] = one.record
+            if trace is not None:
+                trace.end(None)
             return
+        if trace is not None:
+            trace.end(outcome)
         self._keep(one, request, outcome, outputs)
 
     def _waits(self, one: Addressed, instance: Instance | None) -> bool:
         version = instance.version if instance else one.subject.version
         return self.waits(one.record, one.subject.name, version)
 
-    def _outcome(self, request: StepRequest) -> tuple[Outcome, tuple[Output, ...]]:
+    def _outcome(self, request: StepRequest, trace: StepTrace | None) -> tuple[Outcome, tuple[Output, ...]]:
         begun = perf_counter()
         if begun >= self._limit_due:
             self._limit(begun)
         try:
-            outcome = run_step(self.setting.host, request)
+            outcome = run_step(self.setting.host, request, None if trace is None else trace.tell)
             stepped = perf_counter()
             self._stepping.seconds += stepped - begun
             publishable = self._publishable(request, outcome)
@@ -253,7 +265,7 @@ class Run:
         match outcome:
             case Advanced():
                 return self.setting.router.outputs(outcome.emitted)
-            case Failed():
+            case Failed() | Cancelled():
                 return self.setting.router.outputs((outcome.emitted,))
             case Unexpected() | Duplicate() | Ignored() | DeadLettered():
                 return ()
@@ -267,7 +279,7 @@ class Run:
         event, before = one.event, request.instance
         name, reason, error_name, error_message = _told(outcome)
         states_after = revision = definition_hash = None
-        if isinstance(outcome, Advanced):
+        if isinstance(outcome, _CHANGING):
             after = self._instances[one.digest] = outcome.instance
             states_after, revision = after.snapshot.configuration, after.revision
             plan = self.setting.host.plan(after.source, after.version)
@@ -329,8 +341,8 @@ class Run:
         self.setting.stages.counts[row.outcome] += 1
 
 
-CONSUMING = (Advanced, Unexpected, Failed)
-"""The outcomes that make a second coming of the event a duplicate."""
+_CHANGING: Final = (Advanced, Cancelled)
+"""The outcomes with another instance than before."""
 
 _Told = tuple[str, str | None, str | None, str | None]
 
@@ -338,7 +350,7 @@ _ADVANCED: Final[_Told] = ("advanced", None, None, None)
 _DUPLICATE: Final[_Told] = ("duplicate", None, None, None)
 
 
-def _told(outcome: Advanced | Unexpected | Failed | Duplicate | Ignored) -> _Told:
+def _told(outcome: Advanced | Unexpected | Failed | Cancelled | Duplicate | Ignored) -> _Told:
     """Give what the journal tells of an outcome: its name and reason, and an error's name and message."""
     match outcome:
         case Advanced():
@@ -348,6 +360,8 @@ def _told(outcome: Advanced | Unexpected | Failed | Duplicate | Ignored) -> _Tol
             return "unexpected", None, None, clean_text(text)
         case Failed(error_name=name, error_message=text):
             return "failed", None, name, clean_text(text)
+        case Cancelled(error_name=name, error_message=text):
+            return "cancelled", None, name, text
         case Duplicate():
             return _DUPLICATE
         case Ignored(reason=reason):

@@ -32,7 +32,9 @@ from worker.ports import (
     Positions,
     PublicationUnknown,
     Publisher,
+    StepTracer,
     Unobserved,
+    Upkept,
 )
 from worker.runtime.applying import Applier
 from worker.runtime.batch import Limits, Run, Setting
@@ -49,7 +51,7 @@ from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
 from worker.runtime.topic_watch import TopicWatch
-from worker.runtime.upkeep import Upkeep
+from worker.runtime.upkeep import Housekeeping, Upkeep
 
 _LOG = structlog.get_logger("worker.loop")
 
@@ -76,7 +78,7 @@ class LoopConfig:
     publication_seconds_max: float = 120.0
     topic_seconds: float = 10.0
     positions_seconds: float = 10.0
-    housekeeping_seconds: float = 3_600.0
+    housekeeping_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ class Parts:
     """What a worker is made of.
 
     `limits` holds at the start; `look` gives the largest record of each output topic that is there now, in bytes,
-    and may raise KafkaUnavailable. `housekeep` is called at the start and once in a while, between batches; it may
-    raise DatabaseUnavailable.
+    and may raise KafkaUnavailable. `housekeep` is called at the start, between batches, and once in a while
+    on another thread; it may raise DatabaseUnavailable and DatabaseRefused, which stop nothing.
     """
 
     host: Host
@@ -99,10 +101,11 @@ class Parts:
     background: Background
     clock: Clock
     claim: Claim
-    housekeep: Callable[[], None]
+    housekeep: Callable[[], Upkept | None]
     config: LoopConfig = field(default_factory=LoopConfig)
     stages: Stages = field(default_factory=Stages)
     observer: Observer = field(default_factory=Unobserved)
+    tracer: StepTracer | None = None
 
 
 class Worker:
@@ -123,7 +126,15 @@ class Worker:
         self._pauses = Pauses(
             parts.consumer, parts.database, clock, self._partitions, Flood(clock), config.version_wait_seconds
         )
-        setting = Setting(parts.host, parts.router, clock, self.stages, config.batch_bytes_max, config.step_seconds_max)
+        setting = Setting(
+            parts.host,
+            parts.router,
+            clock,
+            self.stages,
+            config.batch_bytes_max,
+            config.step_seconds_max,
+            parts.tracer,
+        )
         self._applier = Applier(setting, parts.database, parts.claim.owner, self._pauses.waits)
         self._pace = Pace(clock)
         self._batch_retry, self._taking_retry, self._kafka_retry = (
@@ -136,8 +147,7 @@ class Worker:
             PositionWatch(parts.positions, parts.claim.owner, clock, config.positions_seconds),
             self._kafka_retry,
             clock,
-            parts.housekeep,
-            config.housekeeping_seconds,
+            Housekeeping(parts.housekeep, parts.background, clock, config.housekeeping_seconds),
         )
         self._consumer = parts.consumer
         self._consumer.join(self)

@@ -1,11 +1,20 @@
-"""What a worker looks after between batches: the journal's days, the topic's identity, its position rows."""
+"""What a worker looks after between batches: the database's upkeep, the topic's identity, its position rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from worker.ports import Clock, DatabaseUnavailable, KafkaUnavailable, PositionMoved
+from worker.ports import (
+    Background,
+    Clock,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    KafkaUnavailable,
+    Pending,
+    PositionMoved,
+    Upkept,
+)
 from worker.runtime.partitions import Partition, Partitions, State
 from worker.runtime.position_watch import PositionWatch
 from worker.runtime.retrying import Retry
@@ -18,33 +27,60 @@ _LOG = structlog.get_logger("worker.upkeep")
 
 
 @dataclass(slots=True)
+class Housekeeping:
+    """Have the database kept: at the start, before anything is applied, and every so many seconds beside the loop.
+
+    One call is under way at a time. What it fails with is told in the log, and it is called again.
+    """
+
+    housekeep: Callable[[], Upkept | None]
+    background: Background
+    clock: Clock
+    seconds: float
+    _due_at: float | None = None
+    _under_way: Pending | None = None
+
+    def turn(self) -> None:
+        """Do what is due; never waits but for the first."""
+        if self._under_way is not None and not self._under_way.is_done:
+            return
+        self._under_way = None
+        now = self.clock.monotonic()
+        if self._due_at is None:
+            # The journal has its partition of today before the first row comes.
+            self._call()
+        elif now >= self._due_at:
+            self._under_way = self.background.start(self._call)
+        else:
+            return
+        self._due_at = now + self.seconds
+
+    def _call(self) -> None:
+        try:
+            self.housekeep()
+        except (DatabaseUnavailable, DatabaseRefused) as error:
+            _LOG.warning("upkeep_failed", error=str(error))
+        except Exception:
+            # On another thread nobody else tells of a fault of ours.
+            _LOG.exception("upkeep_failed")
+
+
+@dataclass(slots=True)
 class Upkeep:
-    """Look after things, each when it is due; `housekeep` at the start and every `housekeeping_seconds`."""
+    """Look after things, each when it is due."""
 
     partitions: Partitions
     topic: TopicWatch
     rows: PositionWatch
     kafka_retry: Retry
     clock: Clock
-    housekeep: Callable[[], None]
-    housekeeping_seconds: float
-    _housekeeping_at: float = 0.0
+    housekeeping: Housekeeping
 
     def doubts(self) -> Iterator[Doubt]:
         """Look after what is due, and give what that puts in doubt."""
-        self._housekeep()
+        self.housekeeping.turn()
         yield from self._topic_doubts()
         yield from self._row_doubts()
-
-    def _housekeep(self) -> None:
-        now = self.clock.monotonic()
-        if now < self._housekeeping_at:
-            return
-        self._housekeeping_at = now + self.housekeeping_seconds
-        try:
-            self.housekeep()
-        except DatabaseUnavailable as error:
-            _LOG.warning("housekeeping_failed", error=str(error))
 
     def _topic_doubts(self) -> Iterator[Doubt]:
         """Doubt everything when the topic was made anew."""

@@ -22,9 +22,11 @@ from worker.core.errors import ExecutionFailure, InvalidEventError
 from worker.core.events import Event
 from worker.core.records import Headers, Output, Record
 from worker.core.times import step_time
+from worker.core.traces import traced
 from worker.ports import KafkaUnavailable
 from worker.services.connection import Connection
 from worker.services.service import Attempt, Service, concerned
+from worker.tracing import trace_handling
 
 _LOG = structlog.get_logger("worker.services")
 _TYPE_HEADER: Final = "ce_type"
@@ -121,10 +123,23 @@ class Answering:
         if event is None:
             return
         now = step_time(record.timestamp, time.time_ns() // 1_000_000, None)
-        attempt = self.service.attempt(event, now, error_stacks=self._connection.error_stacks)
-        self._tell_failure(event, attempt)
-        for output in self._outputs(event, now, attempt, line.record_bytes_max):
-            line.producer.send(output)
+        with trace_handling(self.service.contract.uri, event, self._place(received)) as trace:
+            attempt = self.service.attempt(trace.event, now, error_stacks=self._connection.error_stacks)
+            self._tell_failure(event, attempt)
+            if attempt.failure is not None:
+                trace.failed(attempt.failure.name, attempt.failure.message)
+            for output in self._outputs(trace.event, now, attempt, line.record_bytes_max):
+                with trace.sending(output.topic):
+                    line.producer.send(output)
+
+    def _place(self, received: Received) -> dict[str, str | int]:
+        """Say for a trace where a request was read."""
+        return {
+            "messaging.destination.name": received.topic,
+            "messaging.consumer.group.name": self.group_id,
+            "messaging.destination.partition.id": str(received.record.partition),
+            "messaging.kafka.offset": received.record.offset,
+        }
 
     def _request(self, received: Received) -> Event | None:
         """Give the request of a record, if it is one, and for this service."""
@@ -165,8 +180,9 @@ class Answering:
         if attempt.failure is None:
             return
         failure = attempt.failure
-        trace = {"exc_info": failure.__cause__} if failure.__cause__ is not None and failure.stack else {}
-        self._log.warning("request_failed", event_id=event.id, error=failure.name, why=failure.message, **trace)
+        stack = {"exc_info": failure.__cause__} if failure.__cause__ is not None and failure.stack else {}
+        told = {"event_id": event.id, **traced(event), "error": failure.name, "why": failure.message}
+        self._log.warning("request_failed", **told, **stack)
 
     def _tell_foreign_version(self, event: Event) -> None:
         """Say once of each version that it is left to another process."""

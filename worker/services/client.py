@@ -28,6 +28,7 @@ from worker.services.reading import Reading
 from worker.services.replies import ReplyModels, plain
 from worker.services.workflows import Workflow
 from worker.settings import Settings
+from worker.tracing import trace_sending
 
 
 class Client:
@@ -109,12 +110,21 @@ class Client:
         return workflow
 
     def send(self, event: Event) -> None:
-        """Send an event to the worker, and return once Kafka has it. Raises: KafkaUnavailable."""
+        """Send an event to the worker, and return once Kafka has it. Raises: KafkaUnavailable.
+
+        Where the program traces itself by OpenTelemetry, the event begins or continues a trace.
+        """
         self._open()
         if not isinstance(event, Event):
             raise TypeError(f"send takes an Event, not a {type(event).__name__}; make one with create_event.")
+        self._sent(event)
+
+    def _sent(self, event: Event) -> Event:
+        """Send an event, and give it as it was sent."""
         assert self._producer is not None
-        self._producer.deliver(self._connection.input_record(event))
+        with trace_sending(self._connection.topics.input, event) as trace:
+            self._producer.deliver(self._connection.input_record(trace.event))
+        return trace.event
 
     def reply(self, request: Event, contract: ContractVersion, reply: Any) -> Event:
         """Answer a request for the service that a person stands in for, and give the event that was sent.
@@ -130,8 +140,8 @@ class Client:
             (answer,) = answering_events(contract, request, [checked], _now())
         except ExecutionFailure as failure:
             raise InvalidDataError(failure.message) from failure
-        self.send(answer.event)
-        return answer.event
+        self._open()
+        return self._sent(answer.event)
 
     def _open(self) -> Reading:
         if self._reading is None:

@@ -14,6 +14,7 @@ from worker.core.events import Event
 from worker.core.instances import Instance
 from worker.core.outcomes import (
     Advanced,
+    Cancelled,
     DeadLettered,
     DeadLetterReason,
     DomainedEvent,
@@ -236,7 +237,7 @@ class Exchange:
         match outcome:
             case Advanced(emitted=emitted):
                 return emitted
-            case Failed(emitted=one):
+            case Failed(emitted=one) | Cancelled(emitted=one):
                 return (one,)
             case Duplicate(emitted=emitted) if not self.deployment.is_workers(orchestrator.source):
                 # Who calls the library publishes the first result again; the worker's journal has seen to it.

@@ -10,7 +10,7 @@ from worker.core.engine.compiled.program import CompiledEngine
 from worker.core.events import Event
 from worker.core.instances import Instance, Status
 from worker.core.machines import Machine
-from worker.core.outcomes import Advanced, DomainedEvent, Failed, Outcome, Unexpected
+from worker.core.outcomes import CONSUMING, Advanced, Cancelled, DomainedEvent, Outcome
 from worker.core.registry import Registry, check_engine
 from worker.core.step import Host, StepRequest, run_step
 from worker.core.subjects import decode_subject
@@ -68,10 +68,10 @@ class Stepper:
         now = step_time(clock, clock, self.instance.now if self.instance else None)
         request = StepRequest(event, decode_subject(event.subject), self.instance, self._seen.get(identity), now)
         outcome = run_step(self._host, request)
-        if isinstance(outcome, Advanced | Failed | Unexpected):
+        if isinstance(outcome, CONSUMING):
             self._seen[identity] = content_digest(event)
         trace = self._engine.program.taken_trace()
-        if isinstance(outcome, Advanced):
+        if isinstance(outcome, Advanced | Cancelled):
             self.instance = outcome.instance
             self._ended_in = _ended_in(before, trace)
         return Step(event, outcome, before, self.active, self._emitted(outcome), trace)

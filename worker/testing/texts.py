@@ -9,6 +9,7 @@ from worker.core.events import Event
 from worker.core.json import dumps
 from worker.core.outcomes import (
     Advanced,
+    Cancelled,
     DeadLettered,
     DomainedEvent,
     Duplicate,
@@ -26,6 +27,8 @@ _IGNORED: Final = {
     IgnoredReason.NOT_HOSTED: "its subject is another orchestrator's",
     IgnoredReason.ENDED: "the workflow has ended",
     IgnoredReason.FOREIGN: "no contract of the machine has it, and it is addressed to somebody else",
+    IgnoredReason.ABSENT: "there is no such workflow",
+    IgnoredReason.CHANGED: "the workflow has gone on since the command was given",
 }
 
 
@@ -64,7 +67,7 @@ def emitted_text(emitted: DomainedEvent) -> str:
     return f"[{', '.join(emitted.domains)}{receiver}] {event_text(event)}"
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: Outcome) -> str:  # noqa: PLR0911 - One for each outcome.
     """Say in a few words what came of an event."""
     match outcome:
         case Advanced(instance=instance):
@@ -73,6 +76,8 @@ def outcome_text(outcome: Outcome) -> str:
             return f"nothing waited for it (but for {', '.join(expected) or 'nothing'})"
         case Failed(error_name=name, error_message=message):
             return f"failed, {name}: {message}"
+        case Cancelled(error_message=message):
+            return message
         case Duplicate():
             return "dropped: it was consumed before"
         case Ignored(reason=reason):

@@ -5,6 +5,7 @@ they came with.
 """
 
 from worker.tracing.execution import ExecutionTrace, InheritFrom, Part, trace_execution
+from worker.tracing.messaging import trace_handling, trace_sending
 from worker.tracing.spans import Traced
 
-__all__ = ["ExecutionTrace", "InheritFrom", "Part", "Traced", "trace_execution"]
+__all__ = ["ExecutionTrace", "InheritFrom", "Part", "Traced", "trace_execution", "trace_handling", "trace_sending"]

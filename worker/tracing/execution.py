@@ -9,22 +9,20 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Literal, Self, get_args
 
-from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, SpanKind
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker.core.events import Event
 from worker.core.outcomes import Outcome
 from worker.core.step import Host, StepRequest, run_step
 from worker.core.traces import TraceHeaders
 from worker.tracing.attributes import event_attributes
+from worker.tracing.headers import context_of, headers_of
 from worker.tracing.progress import StepSpans
 from worker.tracing.spans import CurrentSpan, Traced, can_record, record_failure, start_span
 
 InheritFrom = Literal["event", "context"]
 Part = Literal["Lock Instance", "Read Instance", "Persist Instance"]
 
-_PROPAGATOR: Final = TraceContextTextMapPropagator()
 _NOTHING: Final = nullcontext()
 
 
@@ -81,7 +79,7 @@ class _RecordedTrace(_DroppedTrace):
     __slots__ = ("_event", "_span")
 
     def __init__(self, span: Span, event: Event) -> None:
-        super().__init__(span, _headers_of(span))
+        super().__init__(span, headers_of(span))
         self._event = event
         self._span = span
         attributes = {"arvo.span.kind": "ORCHESTRATOR", "openinference.span.kind": "CHAIN"}
@@ -116,26 +114,10 @@ def trace_execution(uri: str, event: Event, inherit_from: InheritFrom) -> Execut
     from_event = inherit_from == "event"
     if from_event and not can_record():
         return _UNTRACED
-    parent = _context_of(event) if from_event else None
+    parent = context_of(event) if from_event else None
     span = start_span(f"Orchestrator<{uri}>@<{event.type}>", parent, SpanKind.PRODUCER)
     if span.is_recording():
         return _RecordedTrace(span, event)
     if not span.get_span_context().is_valid:
         return _UNTRACED
-    return _DroppedTrace(span, None if from_event else _headers_of(span))
-
-
-def _context_of(event: Event) -> Context:
-    if event.traceparent is None:
-        return get_current()
-    headers = {"traceparent": event.traceparent}
-    if event.tracestate is not None:
-        headers["tracestate"] = event.tracestate
-    return _PROPAGATOR.extract(headers, get_current())
-
-
-def _headers_of(span: Span) -> TraceHeaders:
-    headers: dict[str, str] = {}
-    with CurrentSpan(span):
-        _PROPAGATOR.inject(headers)
-    return TraceHeaders(headers["traceparent"], headers.get("tracestate"))
+    return _DroppedTrace(span, None if from_event else headers_of(span))

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, Tracer
 
 from worker.core.events import Event
 from worker.core.machines import Machine
-from worker.core.outcomes import Advanced, DeadLettered, DomainedEvent, Failed, Outcome, Unexpected
+from worker.core.outcomes import Advanced, Cancelled, DeadLettered, DomainedEvent, Failed, Outcome, Unexpected
 from worker.core.progress import Emitted, Emitting, Executing, Failing, Progress, Resolving, Telling, Validating
 from worker.core.subjects import SubjectContent
 from worker.tracing.attributes import event_attributes
@@ -19,12 +19,16 @@ _DESCRIBED_MAX: Final = 8
 
 
 class StepSpans:
-    """Follow one step, and put a span around each thing that it does, below `span`, which is the current one."""
+    """Follow one step, and put a span around each thing that it does, below `span`, which is the current one.
 
-    def __init__(self, span: Span, event: Event, subject: SubjectContent) -> None:
+    `tracer` makes the spans; none: the application's.
+    """
+
+    def __init__(self, span: Span, event: Event, subject: SubjectContent, tracer: Tracer | None = None) -> None:
         self._span = span
         self._event = event
         self._subject = subject
+        self._tracer = tracer
         self._open: CurrentSpan | None = None
         self._failing: Machine | None = None
         self._told_at = 0
@@ -32,14 +36,15 @@ class StepSpans:
     def follow(self, step: Callable[[Telling], Outcome]) -> Outcome:
         """Run the step, which tells how far it has come, and give what came of it."""
         try:
-            outcome = step(self._tell)
+            outcome = step(self.tell)
         except BaseException as error:
             self._close(type(error).__name__, str(error), error)
             raise
-        self._end(outcome)
+        self.end(outcome)
         return outcome
 
-    def _tell(self, progress: Progress) -> None:
+    def tell(self, progress: Progress) -> None:
+        """Know how far the step has come."""
         match progress:
             case Resolving():
                 self._begin("Resolve Machine", {**event_attributes(self._event), **self._named()})
@@ -58,15 +63,23 @@ class StepSpans:
                 self._failing = machine
         self._told_at = time.time_ns()
 
-    def _end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome) -> None:
+        """Know what came of the step; a failure may have been found after it."""
         match outcome:
             case Advanced(instance=instance, emitted=emitted):
                 self._span.set_attributes({"arvo.orchestration.status": instance.status.value, **_described(emitted)})
-            case Unexpected(instance=instance):
+            case Unexpected() | Cancelled():
                 self._close()
-                self._span.set_attribute("arvo.orchestration.status", instance.status.value)
-            case Failed(emitted=emitted):
-                self._made_error(emitted.event)
+                self._span.set_attribute("arvo.orchestration.status", outcome.instance.status.value)
+            case Failed(emitted=emitted) if self._failing is not None:
+                self._made_error(self._failing, emitted.event)
+            case Failed(error_name=name, error_message=message):
+                self._close()
+                record_failure(self._span, name, message)
+            case Cancelled(instance=instance, emitted=emitted):
+                self._close()
+                described = _described((emitted,))
+                self._span.set_attributes({"arvo.orchestration.status": instance.status.value, **described})
             case DeadLettered(error_name=name, error_message=message):
                 self._close(name, message)
             case _:
@@ -74,7 +87,7 @@ class StepSpans:
 
     def _begin(self, name: str, attributes: Attributes) -> None:
         self._close()
-        self._open = CurrentSpan(start_internal(name, attributes))
+        self._open = CurrentSpan(start_internal(name, attributes, tracer=self._tracer))
         self._open.__enter__()
 
     def _close(self, name: str | None = None, message: str = "", error: BaseException | None = None) -> None:
@@ -91,11 +104,9 @@ class StepSpans:
 
     def _made(self, name: str, attributes: Attributes) -> None:
         """Record what began when the step was last heard of, and has ended."""
-        end_well(start_internal(name, attributes, start_time=self._told_at))
+        end_well(start_internal(name, attributes, self._told_at, self._tracer))
 
-    def _made_error(self, event: Event) -> None:
-        machine = self._failing
-        assert machine is not None, "a step tells of its failure before it makes the system error event"
+    def _made_error(self, machine: Machine, event: Event) -> None:
         of_contract = {"arvo.contract.uri": machine.contract.uri, "arvo.contract.version": machine.contract.version}
         attributes = {"openinference.span.kind": "INTERNAL", **of_contract, **event_attributes(event)}
         self._made("ArvoOrchestratorEventFactory.systemError", attributes)

@@ -33,9 +33,15 @@ def start_span(
     return TRACER.start_span(name, parent, kind, start_time=start_time)
 
 
-def start_internal(name: str, attributes: Attributes, start_time: int | None = None) -> Span:
+def start_internal(
+    name: str,
+    attributes: Attributes,
+    start_time: int | None = None,
+    tracer: trace.Tracer | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+) -> Span:
     """Start a span for a part of what the current span stands for."""
-    span = start_span(name, start_time=start_time)
+    span = (tracer or TRACER).start_span(name, kind=kind, start_time=start_time)
     if span.is_recording():
         span.set_attributes({_KIND: _INTERNAL, **attributes})
     return span
@@ -82,8 +88,8 @@ class Traced(CurrentSpan):
 
     __slots__ = ()
 
-    def __init__(self, name: str, attributes: Attributes) -> None:
-        super().__init__(start_internal(name, attributes))
+    def __init__(self, name: str, attributes: Attributes, kind: SpanKind = SpanKind.INTERNAL) -> None:
+        super().__init__(start_internal(name, attributes, kind=kind))
 
     @property
     def is_recording(self) -> bool:

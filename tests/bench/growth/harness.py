@@ -11,6 +11,7 @@ import psycopg
 
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.session import DatabaseConfig
+from worker.adapters.postgres.upkeep import PostgresUpkeep, UpkeepConfig
 from worker.adapters.process.clock import SystemClock
 from worker.core.codec import EncodedRecord
 from worker.core.engine.api import Engine
@@ -86,7 +87,7 @@ class Harness:
         self._limits = Limits(dict.fromkeys(names, RECORD_BYTES_MAX))
         self._database = PostgresDatabase(DatabaseConfig(url), OWNER)
         self._database.register(registry.machines, OWNER)
-        self._database.keep_days(DAYS)
+        PostgresUpkeep(DatabaseConfig(url), OWNER, UpkeepConfig(DAYS)).run()
         begun = Position(0, "topic", 0, 0, OWNER, OWNER)
         self._database.insert_positions([replace(begun, partition=number) for number in range(PARTITIONS)])
         self._next_offsets = dict.fromkeys(range(PARTITIONS), 0)

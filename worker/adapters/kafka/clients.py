@@ -1,7 +1,8 @@
 """What all Kafka clients of this worker share: their properties, and how their errors read."""
 
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -79,14 +80,45 @@ class Causes:
     def text(self) -> str:
         """Say why no broker was to be had."""
         if self._last is None:
-            return "nothing answers there: a firewall, or a port that speaks something else, such as TLS"
+            return (
+                "nothing answers there: a firewall, or a port that speaks something else, such as TLS, see "
+                "WORKER_KAFKA__SECURITY_PROTOCOL"
+            )
         text = self._last.str()
-        # A broker that speaks no TLS may hang up instead of answering what librdkafka could make out.
-        code = KafkaError._SSL if _SHAKING_HANDS in text else self._last.code()  # noqa: SLF001
-        return f"{_CAUSES[code]}: {text}"
+        told = next((cause for pattern, cause in _CAUSES_BY_TEXT if re.search(pattern, text)), None)
+        return f"{told or _CAUSES[self._last.code()]}: {text}"
+
+    @property
+    def are_final(self) -> bool:
+        """Whether trying again would come to the same: a login or a certificate is refused."""
+        return self._last is not None and self._last.code() in _FINAL
 
 
-_SHAKING_HANDS = "in state SSL_HANDSHAKE"
+_FINAL = frozenset((KafkaError._AUTHENTICATION, KafkaError._SSL))  # noqa: SLF001
+
+_CAUSES_BY_TEXT: Sequence[tuple[str, str]] = (
+    (
+        "certificate verify failed",
+        "the brokers' certificate is not trusted: no authority of WORKER_KAFKA__SSL_CA_LOCATION has signed it, it has "
+        "expired, or it names another host than WORKER_KAFKA_BOOTSTRAP_SERVERS",
+    ),
+    (
+        "alert (bad certificate|certificate required|handshake failure|certificate unknown)",
+        "the brokers want a client certificate that they trust, see WORKER_KAFKA__SSL_CERTIFICATE_LOCATION and "
+        "WORKER_KAFKA__SSL_KEY_LOCATION",
+    ),
+    (
+        "Unsupported SASL mechanism",
+        "the brokers refuse the login, set WORKER_KAFKA__SASL_MECHANISM to one that they take",
+    ),
+    (
+        "SASL authentication error",
+        "the brokers refuse the login, correct WORKER_KAFKA__SASL_USERNAME and WORKER_KAFKA__SASL_PASSWORD",
+    ),
+    # A broker that speaks no TLS may hang up instead of answering what librdkafka could make out.
+    ("in state SSL_HANDSHAKE", "TLS fails, see WORKER_KAFKA__SECURITY_PROTOCOL and WORKER_KAFKA__SSL_*"),
+)
+"""What stands above the error's code: the first pattern that the text has."""
 
 _CAUSES: Mapping[int, str] = {
     KafkaError._AUTHENTICATION: "the brokers refuse the login, see WORKER_KAFKA__SASL_*",  # noqa: SLF001
@@ -121,5 +153,15 @@ def error_of(exception: KafkaException | SystemError) -> KafkaError:
 
 
 def describe(error: KafkaError) -> str:
-    """Say what librdkafka said, with the error's name."""
-    return f"{error.name()}: {error.str()}"
+    """Say what librdkafka said, with the error's name, and which right is to be granted, if that is it."""
+    return f"{error.name()}: {error.str()}{_GRANTS.get(error.code(), '')}"
+
+
+_GRANTS: Mapping[int, str] = {
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "; grant this worker IDEMPOTENT_WRITE on the cluster",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "; grant this worker READ on its consumer group",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "; grant this worker READ on the topics that it reads, and WRITE on those "
+    "that it writes to",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "; grant this worker DESCRIBE and WRITE on transactional ids "
+    "that begin with its consumer group's id",
+}

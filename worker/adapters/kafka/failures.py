@@ -41,14 +41,8 @@ _NEXT: Final[Mapping[Kind, str]] = {
     Kind.FATAL: "This producer can't go on: a fresh one takes its place, and what is not published is published again",
 }
 _REMEDIES: Final[Mapping[int, str]] = {
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this worker IDEMPOTENT_WRITE on the cluster",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this worker READ on its consumer group",
     KafkaError.INVALID_TRANSACTION_TIMEOUT: "set WORKER_KAFKA__TRANSACTION_TIMEOUT_MS to no more than the brokers' "
     "transaction.max.timeout.ms",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this worker WRITE on every topic of its outputs, and READ on its "
-    "input topic",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant this worker DESCRIBE and WRITE on transactional ids that "
-    "begin with its consumer group's id",
     KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT: "brokers must keep records in the format of Kafka 3.6 or newer",
 }
 
@@ -90,7 +84,7 @@ def is_moved_on(error: KafkaError) -> bool:
 
 
 def remedy(error: KafkaError) -> str:
-    """Say what an operator has to do, if anybody has."""
+    """Say what an operator has to do, if anybody has; rights that are missing are told by `describe`."""
     found = _REMEDIES.get(error.code())
     return f"; {found}" if found else ""
 

@@ -49,22 +49,28 @@ class EventProducer:
         """Queue one record; blocks only while the queue is full. Raises: KafkaUnavailable."""
         self._queue(output, self._delivered)
 
-    def deliver(self, output: Output) -> None:
-        """Send one record and wait until it is acknowledged; threads may do so at the same time.
+    def deliver(self, output: Output) -> tuple[int, int]:
+        """Send one record, wait until it is acknowledged, and give its partition and offset.
+
+        Threads may do so at the same time.
 
         Raises: KafkaUnavailable, if it is not; the record may be there all the same.
         """
-        answers: SimpleQueue[KafkaError | None] = SimpleQueue()
-        self._queue(output, lambda error, _: answers.put(error))
+        answers: SimpleQueue[tuple[KafkaError | None, Message]] = SimpleQueue()
+        self._queue(output, lambda error, message: answers.put((error, message)))
         deadline = monotonic() + FLUSH_TIMEOUT_SECONDS + _DELIVERY_GRACE_SECONDS
         # Any thread that polls may be the one to be told of this record.
         while answers.empty():
             if monotonic() > deadline:
                 raise KafkaUnavailable(f"a record was not acknowledged within {FLUSH_TIMEOUT_SECONDS:g} s")
             self._client.poll(_DELIVERY_WAIT_SECONDS)
-        refused = answers.get()
+        refused, message = answers.get()
         if refused is not None:
             raise KafkaUnavailable(f"the brokers refused a record: {describe(refused)}")
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        return partition, offset
 
     def flush(self) -> None:
         """Wait until all is acknowledged. Raises: KafkaUnavailable, if a record was not."""

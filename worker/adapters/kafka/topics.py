@@ -21,6 +21,8 @@ from worker.ports import KafkaUnavailable
 ADMIN_TIMEOUT_SECONDS = 10.0
 FIRST_ANSWER_SECONDS = 5.0
 """Bound of the question that every command begins with: is Kafka there?"""
+FIRST_LOOK_SECONDS = 1.0
+"""After this long it is told if brokers refuse the login, or their certificate is not trusted."""
 
 _LOOK_SECONDS = 0.05
 DEFAULT_RECORD_BYTES_MAX = 1_048_588
@@ -124,13 +126,22 @@ class TopicAdmin:
 
     def _listed(self) -> ClusterMetadata:
         try:
-            return self._client.list_topics(timeout=FIRST_ANSWER_SECONDS)
+            return self._client.list_topics(timeout=FIRST_LOOK_SECONDS)
         except KafkaException as exception:
             self._client.poll(0)  # Has the causes told.
-            raise KafkaUnavailable(
-                f"no broker answers at {self._bootstrap_servers} ({self._causes.text()}): "
-                "is Kafka running there, and is WORKER_KAFKA_BOOTSTRAP_SERVERS right?"
-            ) from exception
+            if self._causes.are_final:
+                raise self._unanswered() from exception
+        try:
+            return self._client.list_topics(timeout=FIRST_ANSWER_SECONDS - FIRST_LOOK_SECONDS)
+        except KafkaException as exception:
+            self._client.poll(0)
+            raise self._unanswered() from exception
+
+    def _unanswered(self) -> KafkaUnavailable:
+        return KafkaUnavailable(
+            f"no broker answers at {self._bootstrap_servers} ({self._causes.text()}): "
+            "is Kafka running there, and is WORKER_KAFKA_BOOTSTRAP_SERVERS right?"
+        )
 
 
 def _max_message_bytes(name: str, future: Future[Mapping[str, ConfigEntry]]) -> int | None:

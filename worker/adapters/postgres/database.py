@@ -13,13 +13,12 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import errors
 
-from worker.adapters.postgres import arrays, columns, statements
+from worker.adapters.postgres import arrays, columns, rights, statements
 from worker.adapters.postgres.arrays import Array
 from worker.adapters.postgres.blocks import kept
 from worker.adapters.postgres.definitions import Definition, register_definitions
 from worker.adapters.postgres.faults import CALL, COMMITTING, READING, WRITING
 from worker.adapters.postgres.journal_copy import COPY_JOURNAL, copied
-from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
 from worker.adapters.postgres.session import DatabaseConfig, Session
 from worker.core.digests import lock_key
 from worker.core.errors import SetupError
@@ -40,9 +39,6 @@ from worker.ports import (
 LOCK_TABLE_SHARE = 2
 """The batch's advisory locks may fill one part in two of PostgreSQL's lock table."""
 
-MAINTENANCE_CALLS = 20
-"""The care of the journal's days is many short transactions, and may take the time of so many calls."""
-
 
 class PostgresDatabase:
     """Keep a worker's state; `owner` is the worker's token and its sessions' application name."""
@@ -51,6 +47,7 @@ class PostgresDatabase:
         self._config = config
         self._session = Session(config, owner)
         self._registered_at: datetime | None = None
+        self._reads_archive = config.reads_archive
         self._incarnations: Mapping[int, int] = {}
 
     # Start
@@ -66,6 +63,10 @@ class PostgresDatabase:
             bound = connection.execute(statements.BINDING).fetchone()
         if bound != ours:
             raise SetupError(_binding_text(bound, ours))
+
+    def check_rights(self) -> None:
+        """Check that this user may do all that a worker does. Raises: SetupError, DatabaseUnavailable."""
+        rights.require(self._session.rows(rights.LACKING, rights.parameters()))
 
     def check_lock_table(self, subjects_max: int) -> None:
         """Check that a batch's locks fit into PostgreSQL's lock table. Raises: SetupError, DatabaseUnavailable."""
@@ -83,10 +84,10 @@ class PostgresDatabase:
         with self._session.connection() as connection:
             self._registered_at = register_definitions(connection, machines, registered_by)
 
-    def keep_days(self, journal_days: int) -> JournalMaintenance:
-        """Make the journal's days ahead and drop those past retention. Raises: DatabaseUnavailable."""
-        with self._session.connection(calls=MAINTENANCE_CALLS) as connection:
-            return maintain_journal(connection, journal_days)
+    def look_for_archive(self) -> None:
+        """Look instances up in the archive from now on, if there are some. Raises: DatabaseUnavailable."""
+        ((is_there,),) = self._session.rows(statements.IS_ARCHIVE_THERE)
+        self._reads_archive = self._reads_archive or bool(is_there)
 
     def connections(self) -> Mapping[str, int]:
         """Count the connections: in use, and idle; from any thread."""
@@ -164,10 +165,18 @@ class PostgresDatabase:
         return seen
 
     def read(self, digests: Sequence[bytes]) -> Mapping[bytes, Instance]:
-        """Read instances by subject digest, under the locks; asks for none too, so that the session idles boundedly."""
+        """Read instances by subject digest, under the locks; asks for none too, so that the session idles boundedly.
+
+        Archived ones are as if they were still there: what comes for them late is ignored, as it was before.
+        """
         with self._session.open_transaction(READING) as connection:
             rows = connection.execute(statements.INSTANCES, (arrays.blobs(digests),), binary=True)
-            return dict(map(columns.instance, rows.fetchall()))
+            found = dict(map(columns.instance, rows.fetchall()))
+            missing = [digest for digest in digests if digest not in found] if self._reads_archive else []
+            if missing:
+                rows = connection.execute(statements.ARCHIVED_INSTANCES, (arrays.blobs(missing),), binary=True)
+                found.update(map(columns.instance, rows.fetchall()))
+            return found
 
     def is_coming(self, source: str, version: str) -> bool:
         """Tell whether a worker has brought this version of a machine since this one registered its own.

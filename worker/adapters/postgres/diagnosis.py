@@ -8,14 +8,12 @@ from typing import Final
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from worker.adapters.postgres import statements
+from worker.adapters.postgres import rights, statements
 from worker.adapters.postgres.faults import describe
 from worker.adapters.postgres.session import DatabaseConfig
 from worker.ports import DatabaseUnavailable
 
 APPLICATION_NAME: Final = "worker doctor"
-TABLES: Final = ("binding", "positions", "instances", "journal", "definitions")
-RIGHTS: Final = ("SELECT", "INSERT", "UPDATE")
 _SETTINGS: Final = (
     "autovacuum",
     "default_transaction_read_only",
@@ -30,12 +28,6 @@ _SESSION: Final = """
 SELECT pg_backend_pid(), (SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid())
 """
 _ASKED: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
-_LACKING: Final = """
-SELECT lower(one.privilege) || ' on ' || one.name
-FROM unnest(%s::text[], %s::text[]) AS one (name, privilege)
-WHERE to_regclass(one.name) IS NOT NULL AND NOT has_table_privilege(to_regclass(one.name), one.privilege)
-"""
-_OWNS: Final = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('journal')"
 _OLDEST: Final = """
 SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float8 FROM pg_stat_activity
 WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
@@ -64,7 +56,7 @@ class DatabaseFacts:
 
     `clock_ahead_ms` is how far its clock is before this machine's, give or take `clock_doubt_ms`. `is_pooled` says that
     something stands between, `has_name` that the session has the name that was asked for. `lacking` are rights that
-    are missing; `longest_seconds` is the age of the oldest transaction.
+    are missing, each with the statement that grants it; `longest_seconds` is the age of the oldest transaction.
     """
 
     version: str
@@ -72,8 +64,7 @@ class DatabaseFacts:
     is_pooled: bool
     has_name: bool
     settings: Mapping[str, str]
-    lacking: Sequence[str]
-    owns_journal: bool
+    lacking: Sequence[tuple[str, str]]
     longest_seconds: float
     clock_ahead_ms: float
     clock_doubt_ms: float
@@ -98,12 +89,10 @@ def diagnose(config: DatabaseConfig) -> DatabaseFacts:
 
 def _facts(connection: psycopg.Connection) -> DatabaseFacts:
     ahead, doubt = _clock(connection)
-    tables = [name for name in TABLES for _ in RIGHTS]
     # In one transaction: a pooler that has no transactions refuses it here, as it would refuse the worker.
     with connection.transaction():
         ((pid, name),) = connection.execute(_SESSION).fetchall()
         ((size,),) = connection.execute(statements.LOCK_TABLE_SIZE).fetchall()
-        owns = connection.execute(_OWNS).fetchone()
         return DatabaseFacts(
             version=connection.info.parameter_status("server_version") or "unknown",
             lock_table_size=size,
@@ -111,8 +100,7 @@ def _facts(connection: psycopg.Connection) -> DatabaseFacts:
             is_pooled=pid != connection.info.backend_pid,
             has_name=name == APPLICATION_NAME,
             settings=dict(connection.execute(_ASKED, (list(_SETTINGS),)).fetchall()),
-            lacking=[one for (one,) in connection.execute(_LACKING, (tables, list(RIGHTS) * len(TABLES)))],
-            owns_journal=bool(owns and owns[0]),
+            lacking=rights.told(connection.execute(rights.LACKING, rights.parameters()).fetchall()),
             longest_seconds=connection.execute(_OLDEST).fetchall()[0][0],
             clock_ahead_ms=ahead,
             clock_doubt_ms=doubt,

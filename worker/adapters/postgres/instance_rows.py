@@ -63,12 +63,25 @@ SELECT {_COLUMNS} FROM instances WHERE parent_digest = ANY(%(parents)s::bytea[])
 ORDER BY created_at, subject_digest LIMIT %(limit)s
 """  # noqa: S608
 
+# Parents before their children: they began earlier.
+_ACTIVE_KIN: Final[LiteralString] = f"""
+WITH RECURSIVE kin (subject_digest) AS (
+    SELECT unnest(%(roots)s::bytea[])
+    UNION
+    SELECT child.subject_digest FROM instances AS child JOIN kin ON child.parent_digest = kin.subject_digest
+)
+SELECT {_COLUMNS} FROM instances JOIN kin USING (subject_digest) WHERE status = 'active'
+ORDER BY created_at, subject_digest LIMIT {KIN_MAX}
+"""  # noqa: S608
+
 _SUBJECTS: Final = """
 SELECT subject_digest, subject FROM instances WHERE %(after)s::bytea IS NULL OR subject_digest > %(after)s
 ORDER BY subject_digest LIMIT %(limit)s
 """
 
-# The journal has no index by subject. Its days do: none before the instance's first can have a row of it.
+# None of the journal's days before the instance's first can have a row of it; the others' indexes by subject are such as
+# the planner thinks little of.
+_BY_INDEX: Final = "SET LOCAL enable_seqscan = off"
 _HISTORY: Final = """
 SELECT partition, record_offset, record_time, recorded_at, event_source, event_id, event_type, outcome, reason,
     error_name, error_message, states_before, states_after, revision
@@ -231,10 +244,17 @@ class InstanceRows:
                 break
         return below
 
+    def active_kin(self, roots: Sequence[bytes]) -> list[InstanceRow]:
+        """Give the active ones among these and all below them, in order of their starts; so many at most."""
+        return [_row(row) for row in self._rows(_ACTIVE_KIN, {"roots": list(roots)})]
+
     def history(self, row: InstanceRow, limit: int) -> list[HistoryRow]:
         """Give what the journal has of the newest so many records for an instance, the oldest first."""
         day: date = row.created_at.date() - timedelta(days=1)
-        rows = self._rows(_HISTORY, {"digest": row.digest, "day": day, "limit": limit})
+        with self._session.transaction() as connection:
+            connection.execute(_READ_ONLY)
+            connection.execute(_BY_INDEX)
+            rows = connection.execute(_HISTORY, {"digest": row.digest, "day": day, "limit": limit}).fetchall()
         return [HistoryRow(*one) for one in reversed(rows)]
 
     def seen(self, event: Event, days: int) -> bytes | None:

@@ -1,48 +1,44 @@
 """The journal's days: a partition for each day ahead, and the end of those that retention no longer wants.
 
 Days are PostgreSQL's (`current_date`). Rows of a day without a partition of its own land in the default partition,
-so nothing here has to succeed for the worker to go on. Each change is a transaction of its own with short time-outs,
-and holds an advisory lock: what one worker does, another leaves alone.
+so nothing here has to succeed for the worker to go on. Each change is one turn (`turns`). A change that locks the whole
+journal is not tried while somebody's transaction, which has been open for a while, has a lock on it: batches would wait
+behind the change, and it for that transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final
 
 import psycopg
-from psycopg import errors
-from psycopg.abc import Query
-from psycopg.rows import scalar_row
 from psycopg.sql import SQL, Identifier, Literal
 
-from worker.adapters.postgres.tables import OF_A_DAY
+from worker.adapters.postgres.tables import BY_SUBJECT, OF_A_DAY
+from worker.adapters.postgres.turns import in_turn, value_of
 
 DAYS_AHEAD: Final = 2
-LOCK_TIMEOUT_SECONDS: Final = 2
-STATEMENT_TIMEOUT_SECONDS: Final = 10
 ROWS_MOVED_MAX: Final = 10_000
 """How many rows may move from the default partition into a new day, while writers wait; more stay where they are."""
 ROWS_PURGED_MAX: Final = 50_000
 """How many rows past retention one run deletes from the default partition."""
 
-# The two-integer keys are a space of their own, apart from the one-integer keys that lock subjects.
-MAINTENANCE_LOCK: Final = (0x776F726B, 2)
+LONG_SECONDS: Final = 1
+"""How long a transaction that has a lock on the journal may have been open: batches are shorter for the most part."""
 
-# What a later run may succeed at: somebody held a lock, the work took too long, or rows came in between.
-_TO_BE_LEFT: Final = (
-    errors.LockNotAvailable,
-    errors.QueryCanceled,
-    errors.DeadlockDetected,
-    errors.CheckViolation,
+# Transactions of other roles tell their age to members of pg_read_all_stats alone; others are not waited for long.
+_IS_READ_LONG: Final = SQL("""
+SELECT EXISTS (
+    SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'relation' AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND relation IN (
+            SELECT 'journal'::regclass UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass
+        )
+        AND granted AND pid <> pg_backend_pid()
+        AND xact_start < clock_timestamp() - {} * interval '1 second'
 )
-
-_LIMITS: Final = SQL("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}").format(
-    lock=f"{LOCK_TIMEOUT_SECONDS}s", statement=f"{STATEMENT_TIMEOUT_SECONDS}s"
-)
-
-_TRY_LOCK: Final = SQL("SELECT pg_try_advisory_xact_lock({}, {})").format(*MAINTENANCE_LOCK)
+""").format(LONG_SECONDS)
 
 _DAYS: Final = r"""
 SELECT to_date(substring(child.relname FROM '\d+'), 'YYYYMMDD')
@@ -56,7 +52,10 @@ _COUNT_IN_DEFAULT: Final = SQL(
 )
 
 # Made first and attached then, writers of other days go on meanwhile.
-_CREATE: Final = SQL("CREATE TABLE {table} (LIKE journal INCLUDING ALL) WITH ({parameters})")
+_CREATE: Final = SQL("""
+CREATE TABLE {table} (LIKE journal INCLUDING ALL) WITH ({parameters});
+CREATE INDEX {index} ON {table} {by_subject}
+""")
 
 # Under the lock no row of the day can come in behind the move.
 _MOVE: Final = SQL("""
@@ -99,7 +98,7 @@ WHERE ctid = ANY(ARRAY(
 
 @dataclass(frozen=True, slots=True)
 class JournalMaintenance:
-    """What one run did, as days in order.
+    """What one run did, as days in order, and how many rows it deleted from the default partition.
 
     `kept` are past retention but still there: they hold rows that are not known to be published, or were in use;
     `in_default` have no partition yet, so their rows go to the default partition.
@@ -107,6 +106,7 @@ class JournalMaintenance:
 
     created: tuple[date, ...] = ()
     dropped: tuple[date, ...] = ()
+    purged: int = 0
     kept: tuple[date, ...] = ()
     in_default: tuple[date, ...] = ()
 
@@ -115,19 +115,21 @@ def maintain_journal(connection: psycopg.Connection[Any], days: int) -> JournalM
     """Create the partitions of today and DAYS_AHEAD days more; drop those older than `days` before today.
 
     No row at or above its partition's published offset is dropped. The connection must be in no transaction.
-    While a change waits for its lock, at most LOCK_TIMEOUT_SECONDS, batches wait behind it.
+    While a change waits for its lock, at most `turns.LOCK_TIMEOUT_SECONDS`, batches wait behind it: where one waits in
+    vain, the others wait for the next run.
     Raises: psycopg.Error if the connection or the role's rights fail; the worker can go on without.
     """
     today, known = _read_days(connection)
     wanted = [today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)]
     old = sorted(day for day in known if day < today - timedelta(days=days))
-    created = tuple(day for day in wanted if day not in known and _in_turn(connection, partial(_create, day)))
-    dropped = tuple(day for day in old if _in_turn(connection, partial(_drop, day)))
-    _in_turn(connection, partial(_purge, days))
+    created = tuple(day for day in wanted if day not in known and in_turn(connection, partial(_create, day)))
+    dropped = tuple(_dropped(connection, old))
+    purged = in_turn(connection, partial(_purge, days)) or 0
     _, known = _read_days(connection)
     return JournalMaintenance(
         created,
         dropped,
+        purged,
         kept=tuple(day for day in old if day in known),
         in_default=tuple(day for day in wanted if day not in known),
     )
@@ -136,29 +138,38 @@ def maintain_journal(connection: psycopg.Connection[Any], days: int) -> JournalM
 def _read_days(connection: psycopg.Connection[Any]) -> tuple[date, set[date]]:
     """Give today and the days that have a partition."""
     with connection.transaction():
-        today: date = _value(connection, "SELECT current_date")
+        today: date = value_of(connection, "SELECT current_date")
         return today, {day for (day,) in connection.execute(_DAYS)}
 
 
-def _in_turn(connection: psycopg.Connection[Any], change: Callable[[psycopg.Connection[Any]], bool]) -> bool:
-    """Make one change unless another worker is at it or it can't be made now; say whether it was made."""
-    try:
-        with connection.transaction():
-            connection.execute(_LIMITS)
-            return _value(connection, _TRY_LOCK) and change(connection)
-    except _TO_BE_LEFT:
-        return False
+def summarize_days(connection: psycopg.Connection[Any]) -> None:
+    """Have the indexes by subject say what came into the days of yesterday and today. Raises: psycopg.Error."""
+    today, known = _read_days(connection)
+    for day in (today - timedelta(days=1), today):
+        if day in known:
+            in_turn(connection, partial(_summarize, day))
+
+
+def _dropped(connection: psycopg.Connection[Any], days: Sequence[date]) -> Iterator[date]:
+    """Drop days in order until one can't be: whoever waited for a lock in vain will hardly have the next."""
+    for day in days:
+        done = in_turn(connection, partial(_drop, day))
+        if done is None:
+            return
+        if done:
+            yield day
 
 
 def _create(day: date, connection: psycopg.Connection[Any]) -> bool:
     """Create the partition of a day, with the rows that the default partition has of it."""
-    if _exists(connection, day):
+    if _exists(connection, day) or value_of(connection, _IS_READ_LONG):
         return False
     names = {"table": _table(day), "day": Literal(day), "after": Literal(day + timedelta(days=1))}
-    rows = _value(connection, _COUNT_IN_DEFAULT.format(**names, rows=ROWS_MOVED_MAX + 1))
+    rows = value_of(connection, _COUNT_IN_DEFAULT.format(**names, rows=ROWS_MOVED_MAX + 1))
     if rows > ROWS_MOVED_MAX:
         return False
-    connection.execute(_CREATE.format(**names, parameters=SQL(OF_A_DAY)))
+    parameters, by_subject = SQL(OF_A_DAY), SQL(BY_SUBJECT)
+    connection.execute(_CREATE.format(**names, index=_index(day), parameters=parameters, by_subject=by_subject))
     if rows:
         connection.execute(_MOVE.format(**names))
     connection.execute(_ATTACH.format(**names))
@@ -167,19 +178,32 @@ def _create(day: date, connection: psycopg.Connection[Any]) -> bool:
 
 def _drop(day: date, connection: psycopg.Connection[Any]) -> bool:
     """Drop the partition of a day unless it holds rows that are not known to be published."""
-    if not _exists(connection, day) or _value(connection, _HOLDS_UNPUBLISHED.format(day=_table(day))):
+    if not _exists(connection, day) or value_of(connection, _HOLDS_UNPUBLISHED.format(day=_table(day))):
+        return False
+    if value_of(connection, _IS_READ_LONG):
         return False
     connection.execute(SQL("DROP TABLE {}").format(_table(day)))
     return True
 
 
-def _purge(days: int, connection: psycopg.Connection[Any]) -> bool:
-    """Delete rows past retention from the default partition, which is never dropped."""
-    return connection.execute(_PURGE, (days, ROWS_PURGED_MAX)).rowcount > 0
+def _purge(days: int, connection: psycopg.Connection[Any]) -> int:
+    """Delete rows past retention from the default partition, which is never dropped; give how many."""
+    return connection.execute(_PURGE, (days, ROWS_PURGED_MAX)).rowcount
+
+
+def _summarize(day: date, connection: psycopg.Connection[Any]) -> bool:
+    """Bring a day's index by subject up to date, if it has one; what was done before a time-out stays done."""
+    index = SQL("SELECT to_regclass({})").format(_index_name(day))
+    if value_of(connection, index) is None:
+        return False
+    # Shorter than deadlock_timeout, after which a vacuum that is in the way would be cancelled.
+    connection.execute("SET LOCAL lock_timeout = '300ms'")
+    ranges: int = value_of(connection, SQL("SELECT brin_summarize_new_values({})").format(_index_name(day)))
+    return ranges > 0
 
 
 def _exists(connection: psycopg.Connection[Any], day: date) -> bool:
-    return _value(connection, SQL("SELECT to_regclass({})").format(_table_name(day))) is not None
+    return value_of(connection, SQL("SELECT to_regclass({})").format(_table_name(day))) is not None
 
 
 def _table(day: date) -> Identifier:
@@ -190,5 +214,10 @@ def _table_name(day: date) -> str:
     return f"journal_{day:%Y%m%d}"
 
 
-def _value(connection: psycopg.Connection[Any], query: Query) -> Any:
-    return connection.cursor(row_factory=scalar_row).execute(query).fetchone()
+def _index(day: date) -> Identifier:
+    return Identifier(_index_name(day))
+
+
+def _index_name(day: date) -> str:
+    return f"{_table_name(day)}_subject_digest_idx"
+

@@ -15,12 +15,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import scalar_row
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from worker.adapters.postgres.connecting import unreachable_text
 from worker.core.errors import SetupError
 
 BASE: Final = "base"
@@ -32,6 +34,13 @@ LOCK_TIMEOUT_SECONDS: Final = 60
 
 # The two-integer keys are a space of their own, apart from the one-integer keys that lock subjects.
 MIGRATION_LOCK: Final = (0x776F726B, 1)
+
+# A schema that can't be used is passed over in search of a name.
+_HIDDEN: Final = """
+SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relname = 'alembic_version' AND NOT has_schema_privilege(pg_namespace.oid, 'USAGE')
+    AND nspname = ANY(string_to_array(replace(current_setting('search_path'), ' ', ''), ','))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +138,26 @@ def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
     """Read the one row of Alembic's table; leaves no transaction open that wasn't."""
     with connection.transaction(), connection.cursor(row_factory=scalar_row) as cursor:
         if cursor.execute("SELECT to_regclass('alembic_version')").fetchone() is None:
+            _check_schema(cursor, connection.info.user)
             return None
-        revision: str | None = cursor.execute("SELECT version_num FROM alembic_version").fetchone()
+        try:
+            revision: str | None = cursor.execute("SELECT version_num FROM alembic_version").fetchone()
+        except errors.InsufficientPrivilege:
+            raise SetupError(
+                f"PostgreSQL's user {connection.info.user} lacks SELECT on alembic_version. As the owner of the tables "
+                "run the grants of docs/security.md"
+            ) from None
         return revision
+
+
+def _check_schema(cursor: psycopg.Cursor[Any], user: str) -> None:
+    """Tell a schema that this user may not use from one that is empty. Raises: SetupError."""
+    hidden = cursor.execute(_HIDDEN).fetchone()
+    if hidden is not None:
+        raise SetupError(
+            f"PostgreSQL's user {user} lacks USAGE on the schema {hidden}. As its owner run: "
+            f'GRANT USAGE ON SCHEMA {hidden} TO "{user}"; docs/security.md has all that is needed'
+        )
 
 
 @contextmanager
@@ -157,9 +183,7 @@ def _open(url: str) -> psycopg.Connection[Any]:
     try:
         connection = psycopg.connect(conninfo)
     except psycopg.Error as error:
-        raise SetupError(
-            f"the database can't be reached: {_reason(error)}. Is its URL (WORKER_DATABASE_URL) right?"
-        ) from None
+        raise SetupError(unreachable_text(_said(error))) from None
     try:
         _check_server(connection)
     except SetupError:
@@ -197,5 +221,9 @@ def _check_server(connection: psycopg.Connection[Any]) -> None:
 
 def _reason(error: BaseException | None) -> str:
     """Say in one line what PostgreSQL or libpq said."""
+    return _said(error).partition("\n")[0]
+
+
+def _said(error: BaseException | None) -> str:
     said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return said or str(error).strip().partition("\n")[0]
+    return said or str(error).strip()

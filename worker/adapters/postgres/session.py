@@ -47,7 +47,8 @@ class DatabaseConfig:
 
     `url` is a `postgresql://` address, its password included: it is never shown. `call_timeout_seconds` bounds each
     call on this side, whatever becomes of the server and the network; the statements of a call have their share of it
-    unless told otherwise. `deduplication_days` is the window in which an event's second coming is told.
+    unless told otherwise. `deduplication_days` is the window in which an event's second coming is told. `reads_archive`
+    says that instances are archived, so that those which are not found are looked for there.
     """
 
     url: str
@@ -57,6 +58,7 @@ class DatabaseConfig:
     statement_timeout_seconds: float | None = None
     idle_timeout_seconds: float = 60.0
     deduplication_days: int = 7
+    reads_archive: bool = False
 
     def timeouts(self) -> tuple[str, str, str]:
         """Give lock, statement and idle-in-transaction time-outs as PostgreSQL writes them."""

@@ -33,6 +33,10 @@ SELECT subject_digest, subject, source, version, status, snapshot::text, init_ev
 FROM instances WHERE subject_digest = ANY(%b::bytea[])
 """
 
+ARCHIVED_INSTANCES = INSTANCES.replace("FROM instances ", "FROM instances_archive ")
+
+IS_ARCHIVE_THERE = "SELECT EXISTS (SELECT FROM instances_archive)"
+
 INSERT_INSTANCES = """
 INSERT INTO instances (subject_digest, subject, parent_subject, parent_digest, source, version, status, states,
                        snapshot, output, init_event_id, revision, now_ms, ended_at)

@@ -45,6 +45,7 @@ class Board:
     is_stopping: bool = False
     counts: Counts = field(default_factory=Counts)
     ages: dict[int, float] = field(default_factory=dict)
+    _upkept_at: float | None = None
     _faults: dict[str, Fault] = field(default_factory=dict)
     _ends: Mapping[int, int] = field(default_factory=dict)
     _behind_since_ms: dict[int, int] = field(default_factory=dict)
@@ -63,6 +64,15 @@ class Board:
     def since_turn_seconds(self) -> float:
         """Say how long the loop has not turned."""
         return max(0.0, self.clock.monotonic() - self.turned_at)
+
+    def upkept(self, idle_seconds: float | None) -> None:
+        """Note how long ago the upkeep ended last."""
+        self._upkept_at = None if idle_seconds is None else self.clock.monotonic() - idle_seconds
+
+    @property
+    def upkeep_age_seconds(self) -> float | None:
+        """Say how long ago that was, if it is known."""
+        return None if self._upkept_at is None else max(0.0, self.clock.monotonic() - self._upkept_at)
 
     # Servers
 

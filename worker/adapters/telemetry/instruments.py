@@ -5,26 +5,16 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
-from typing import Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from worker.adapters.telemetry.exporting import METRICS, exporters_of, resource_of
 from worker.adapters.telemetry.metrics import Kind, Metric
-from worker.core.errors import SetupError
-
-EXPORTER: Final = "OTEL_METRICS_EXPORTER"
-DISABLED: Final = "OTEL_SDK_DISABLED"
-_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-_OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-_OURS: Final = frozenset(("", "none", "prometheus"))
-_GROUP: Final = "opentelemetry_metrics_exporter"
 
 Values = Iterable[tuple[float, tuple[str, ...]]]
 
@@ -85,7 +75,7 @@ class Meters:
         readers: list[MetricReader] = [PrometheusMetricReader(scope_info_enabled=False, registry=self._registry)]
         self._provider = MeterProvider(
             metric_readers=readers + _exporting(environment),
-            resource=Resource.create(dict(resource)),
+            resource=resource_of(resource, environment),
             exemplar_filter=AlwaysOffExemplarFilter(),
             shutdown_on_exit=False,
         )
@@ -103,24 +93,5 @@ class Meters:
 
 def _exporting(environment: Mapping[str, str]) -> list[MetricReader]:
     """Make the readers of the exporters that OTEL_METRICS_EXPORTER names, beside /metrics."""
-    if environment.get(DISABLED, "").strip().lower() == "true":
-        return []
-    named = [name.strip() for name in environment.get(EXPORTER, "").split(",")]
-    return [_reader(name, environment) for name in named if name not in _OURS]
-
-
-def _reader(name: str, environment: Mapping[str, str]) -> MetricReader:
-    protocol = next((environment[one] for one in _PROTOCOLS if environment.get(one)), "http/protobuf")
-    entry = _OTLP.get(protocol, protocol) if name == "otlp" else name
-    found = entry_points(group=_GROUP, name=entry)
-    if not found:
-        raise SetupError(
-            f"{EXPORTER}={name}: no package has the exporter {entry}. Install orchestrator-worker[otlp], which has "
-            "otlp over http/protobuf, or the package of another exporter; or leave it out"
-        )
-    try:
-        made = next(iter(found)).load()()
-    except Exception as error:
-        # Whatever somebody's exporter raises: the start stops with one text.
-        raise SetupError(f"{EXPORTER}={name}: the exporter can't be made: {type(error).__name__}: {error}") from error
-    return made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
+    made = exporters_of(METRICS, environment)
+    return [one if isinstance(one, MetricReader) else PeriodicExportingMetricReader(one) for one in made]

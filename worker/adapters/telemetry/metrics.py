@@ -62,13 +62,19 @@ STATE: Final = Label(
     "state", "the states of their charts; of entries also `(ended)`, where a chart has come to its end"
 )
 STATUS: Final = Label("status", "`active`, `done`, `cancelled`")
-OUTCOME: Final = Label("outcome", "`advanced`, `unexpected`, `failed`, `duplicate`, `ignored`, `dead_lettered`")
+OUTCOME: Final = Label(
+    "outcome", "`advanced`, `unexpected`, `failed`, `cancelled`, `duplicate`, `ignored`, `dead_lettered`"
+)
 REASON: Final = Label("reason", "the reasons that [dead letters](dead-letters.md) have")
-IGNORED_REASON: Final = Label("reason", "`NOT_HOSTED`, `ENDED`, `FOREIGN`")
+IGNORED_REASON: Final = Label("reason", "`NOT_HOSTED`, `ENDED`, `FOREIGN`, `ABSENT`, `CHANGED`")
 PARTITION: Final = Label("messaging.destination.partition.id", "the partitions that this worker has, or had")
 PARTITION_STATE: Final = Label("state", "the states of ARCHITECTURE.md's table")
 STAGE: Final = Label("stage", "`poll`, `decode`, `postgres`, `step`, `encode`, `kafka`")
 WHAT: Final = Label("what", "a fixed few")
+CHANGE: Final = Label(
+    "what",
+    "`journal_days_made`, `journal_days_dropped`, `journal_rows_removed`, `instances_removed`, `instances_archived`",
+)
 PART: Final = Label("part", "the parts that `/readyz` tells")
 ERROR: Final = Label("error.type", "classes of errors; empty if there was none")
 SYSTEM: Final = Label("messaging.system", "`kafka`")
@@ -130,7 +136,7 @@ EVENTS: Final = Metric(
     "{event}",
     "Records that were applied, by what they came to. Counted after COMMIT.",
     "More `failed`: a machine or a contract broke, see the journal. More `unexpected`: events come in another order "
-    "than the charts have. `duplicate`: producers send twice, which is harmless.",
+    "than the charts have. `duplicate`: producers send twice, which is harmless. `cancelled`: by operators.",
     (OUTCOME,),
 )
 DEAD_LETTERS: Final = Metric(
@@ -145,7 +151,7 @@ IGNORED: Final = Metric(
     "orchestrator.ignored",
     Kind.COUNTER,
     "{event}",
-    "Events that were none of this worker's business, by reason.",
+    "Events that were none of this worker's business, and commands that had nothing to do, by reason.",
     "`NOT_HOSTED` where it is not expected: WORKER_MACHINES lacks a package, or a producer uses the wrong topic.",
     (IGNORED_REASON,),
 )
@@ -302,6 +308,30 @@ PROBE_FAILURES: Final = Metric(
     "Rights (`SELECT` on instances, `DESCRIBE` on the input topic), or servers that are away.",
     (WHAT, ERROR),
 )
+UPKEEP_SECONDS: Final = Metric(
+    "orchestrator.upkeep.duration",
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time of one run of the database's upkeep by this worker, or until it failed.",
+    "Errors: the log's `upkeep_failed` has the cause, often a right. Always at some 20 s: more instances end than go.",
+    (ERROR,),
+    _DURATIONS,
+)
+UPKEEP_CHANGES: Final = Metric(
+    "orchestrator.upkeep.changes",
+    Kind.COUNTER,
+    "{change}",
+    "What this worker's upkeep changed: days of the journal and rows of its default partition, instances.",
+    "No `journal_days_made` for two days: the journal's rows go to its default partition, see `worker doctor`.",
+    (CHANGE,),
+)
+UPKEEP_AGE: Final = Metric(
+    "orchestrator.upkeep.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "How long ago the upkeep ended that was done last, by whichever worker, as far as this one knows.",
+    "Above some minutes: no worker can do it, see the log's `upkeep_failed`.",
+)
 READY: Final = Metric(
     "orchestrator.ready",
     Kind.GAUGE,
@@ -373,6 +403,9 @@ METRICS: Final = (
     STATE_ENTRIES,
     SAMPLED,
     PROBE_FAILURES,
+    UPKEEP_SECONDS,
+    UPKEEP_CHANGES,
+    UPKEEP_AGE,
     READY,
     SINCE_TURN,
     CPU_TIME,

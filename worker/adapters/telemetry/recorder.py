@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import structlog
 
@@ -14,7 +14,7 @@ from worker.adapters.telemetry.health import DATABASE, KAFKA
 from worker.adapters.telemetry.instruments import Instruments
 from worker.core.outcomes import DeadLetterReason, IgnoredReason
 from worker.core.records import Output
-from worker.ports import DatabaseRefused, DatabaseUnavailable, JournalRow, LoopView, Writes
+from worker.ports import DatabaseRefused, DatabaseUnavailable, JournalRow, LoopView, Upkept, Writes
 
 P = ParamSpec("P")
 
@@ -35,16 +35,26 @@ _BEGINNINGS: Final = (
     *((metrics.REBALANCES, what) for what in ("assigned", "revoked", "lost")),
     *((metrics.PUBLICATIONS, how) for how in ("committed", "aborted", "unknown")),
     *((metrics.PRODUCERS, what) for what in ("replaced", "fenced")),
+    *((metrics.UPKEEP_CHANGES, what.strip("`")) for what in metrics.CHANGE.values.split(", ")),
 )
 """Counters that begin at zero: Prometheus takes a counter that appears with a value for one that did not move."""
 
 
-def harmless(
-    method: Callable[Concatenate["Recorder", P], None],
-) -> Callable[Concatenate["Recorder", P], None]:
+class Faulty(Protocol):
+    """What may have faults of its own."""
+
+    def fault(self, where: str, error: Exception) -> None:
+        """Tell of one."""
+        ...
+
+
+S = TypeVar("S", bound=Faulty)
+
+
+def harmless(method: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
     """Have a fault of the telemetry's own told in the log, once of a kind: it must not stop a partition."""
 
-    def guarded(self: "Recorder", /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - Whatever it is: see above.
@@ -177,6 +187,22 @@ class Recorder:
     def producer(self, what: str) -> None:
         """Count what became of a producer."""
         self._instruments.add(metrics.PRODUCERS, 1, what)
+
+    # Upkeep
+
+    @harmless
+    def upkept(self, done: Upkept) -> None:
+        """Note a call of the upkeep, and count what it changed if it was this worker's to do."""
+        self.board.upkept(done.idle_seconds)
+        if done.seconds is not None:
+            self._instruments.record(metrics.UPKEEP_SECONDS, done.seconds, "")
+        for what, count in done.changes.items():
+            self._instruments.add(metrics.UPKEEP_CHANGES, count, what)
+
+    @harmless
+    def upkeep_failed(self, seconds: float, error: Exception) -> None:
+        """Note an upkeep that failed."""
+        self._instruments.record(metrics.UPKEEP_SECONDS, seconds, _name(error))
 
     # Probes
 

@@ -12,6 +12,7 @@ from worker.adapters.telemetry.instruments import Instruments, Meters, Values
 from worker.adapters.telemetry.metrics import Metric
 from worker.adapters.telemetry.probing import Probe, Probes
 from worker.adapters.telemetry.recorder import Recorder
+from worker.adapters.telemetry.tracers import Tracers
 from worker.ports import KafkaUnavailable
 from worker.runtime.partitions import State
 from worker.runtime.stages import Stages
@@ -38,10 +39,18 @@ class Sources:
 class Telemetry:
     """Record, and answer, from `start` to `close`."""
 
-    def __init__(self, meters: Meters, recorder: Recorder, health: Health, sources: Sources) -> None:
+    def __init__(
+        self,
+        meters: Meters,
+        recorder: Recorder,
+        health: Health,
+        sources: Sources,
+        tracers: Tracers | None = None,
+    ) -> None:
         self.recorder: Final = recorder
         self.health: Final = health
         self._meters: Final = meters
+        self._tracers: Final = tracers
         self._board: Final = recorder.board
         self._sources: Final = sources
         self._begun: Final = time.monotonic()
@@ -63,6 +72,8 @@ class Telemetry:
         """Ask nothing more, and hand over what exporters have still."""
         self._probes.close()
         self._meters.close(_EXPORT_SECONDS)
+        if self._tracers is not None:
+            self._tracers.close(_EXPORT_SECONDS)
 
     def scrape(self, accepted: str = "") -> tuple[str, bytes]:
         """Give content type and text of /metrics."""
@@ -99,6 +110,7 @@ class Telemetry:
             metrics.SAMPLED: lambda: _known(board.counts.share),
             metrics.STAGE_TIME: lambda: [(seconds, (name,)) for name, seconds in self._sources.stages.seconds.items()],
             metrics.CONNECTIONS: lambda: [(n, ("worker", state)) for state, n in self._sources.connections().items()],
+            metrics.UPKEEP_AGE: lambda: _known(board.upkeep_age_seconds),
             metrics.READY: self._parts,
             metrics.SINCE_TURN: lambda: [(board.since_turn_seconds, ())],
             metrics.CPU_TIME: lambda: [(seconds, (mode,)) for mode, seconds in process.cpu_seconds().items()],

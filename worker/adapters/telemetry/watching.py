@@ -7,8 +7,9 @@ however many events it has.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
+from worker.adapters.telemetry.batch_spans import BatchTracer
 from worker.adapters.telemetry.recorder import Recorder
 from worker.core.instances import Instance
 from worker.core.records import Output, Record
@@ -28,25 +29,41 @@ from worker.ports import (
     Seen,
     Standing,
     Unpublished,
+    Upkept,
     Wanted,
     Writes,
 )
 from worker.runtime.loop import Parts
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Told = Callable[[str, float, Exception | None], None]
 
 
-def watched(parts: Parts, recorder: Recorder) -> Parts:
-    """Give a worker's parts with the recorder looking at them."""
+def watched(parts: Parts, recorder: Recorder, tracer: BatchTracer | None = None) -> Parts:
+    """Give a worker's parts with the recorder, and the tracer if there is one, looking at them."""
     return replace(
         parts,
         positions=WatchedPositions(parts.positions, recorder),
-        database=WatchedDatabase(parts.database, recorder),
-        publisher=WatchedPublisher(parts.publisher, recorder),
+        database=WatchedDatabase(parts.database, recorder, tracer),
+        publisher=WatchedPublisher(parts.publisher, recorder, tracer),
         consumer=WatchedConsumer(parts.consumer, recorder),
         observer=recorder,
+        housekeep=WatchedUpkeep(parts.housekeep, recorder),
+        tracer=tracer,
     )
+
+
+def _both(first: Callable[P, None], second: Callable[P, None] | None) -> Callable[P, None]:
+    """Tell two what one is told."""
+    if second is None:
+        return first
+
+    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        first(*args, **kwargs)
+        second(*args, **kwargs)
+
+    return tell
 
 
 def timed(told: Told, operation: str, call: Callable[[], T]) -> T:
@@ -64,10 +81,10 @@ def timed(told: Told, operation: str, call: Callable[[], T]) -> T:
 class WatchedDatabase:
     """Time a batch's transaction, and count it once it is committed."""
 
-    def __init__(self, inner: Database, recorder: Recorder) -> None:
+    def __init__(self, inner: Database, recorder: Recorder, tracer: BatchTracer | None) -> None:
         self._inner: Final = inner
         self._recorder: Final = recorder
-        self._called: Final = recorder.called_database
+        self._called: Final = _both(recorder.called_database, None if tracer is None else tracer.called_database)
         self._begun = 0.0
         self._writes: Writes | None = None
 
@@ -103,6 +120,26 @@ class WatchedDatabase:
     def close(self) -> None:
         """Close the connection."""
         self._inner.close()
+
+
+class WatchedUpkeep:
+    """Note what the upkeep did."""
+
+    def __init__(self, inner: Callable[[], Upkept | None], recorder: Recorder) -> None:
+        self._inner: Final = inner
+        self._recorder: Final = recorder
+
+    def __call__(self) -> Upkept | None:
+        """Do what is due."""
+        begun = perf_counter()
+        try:
+            done = self._inner()
+        except Exception as error:
+            self._recorder.upkeep_failed(perf_counter() - begun, error)
+            raise
+        if done is not None:
+            self._recorder.upkept(done)
+        return done
 
 
 class WatchedPositions:
@@ -211,9 +248,11 @@ class WatchedConsumer:
 class WatchedPublisher:
     """Time and count publications."""
 
-    def __init__(self, inner: Publisher, recorder: Recorder) -> None:
+    def __init__(self, inner: Publisher, recorder: Recorder, tracer: BatchTracer | None) -> None:
         self._inner: Final = inner
         self._recorder: Final = recorder
+        self._called: Final = _both(recorder.called_kafka, None if tracer is None else tracer.called_kafka)
+        self._producer: Final = _both(recorder.producer, None if tracer is None else tracer.producer)
         self._next_offsets: Mapping[int, int] = {}
 
     def send(self, outputs: Sequence[Output]) -> None:
@@ -240,12 +279,12 @@ class WatchedPublisher:
     def replace(self, batch_bytes_max: int) -> None:
         """Put a fresh producer in place."""
         self._inner.replace(batch_bytes_max)
-        self._recorder.producer("replaced")
+        self._producer("replaced")
 
     def fence(self, transactional_id: str) -> None:
         """Fence another's producer."""
         self._inner.fence(transactional_id)
-        self._recorder.producer("fenced")
+        self._producer("fenced")
 
     def close(self) -> None:
         """Drop the producer."""
@@ -253,7 +292,7 @@ class WatchedPublisher:
 
     def _call(self, operation: str, call: Callable[[], None]) -> None:
         try:
-            timed(self._recorder.called_kafka, operation, call)
+            timed(self._called, operation, call)
         except MembershipRefused:
             # An abort follows, which is counted.
             raise
