@@ -6,11 +6,12 @@ partition is paused until the runtime has taken it.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.adapters.kafka.bounded import GRACE_SECONDS, Unreturned, call_within
 from worker.adapters.kafka.clients import Causes, KafkaConfig, describe, error_of, new_client
@@ -39,6 +40,9 @@ OUTAGE_SECONDS: Final = 30.0
 COMMIT_SECONDS_MAX: Final = 5.0
 """What committing offsets may take: milliseconds, and some seconds while the group moves on. The loop waits meanwhile,
 and whether this member still belongs to the group it hears when it polls again."""
+
+_WAKE_SECONDS: Final = 0.1
+"""An answer comes within milliseconds; a leader that is away is not waited for."""
 
 _COMMIT_PAUSE_SECONDS: Final = 0.1
 _TURN_SECONDS: Final = 0.002
@@ -73,6 +77,7 @@ class KafkaConsumer:
         self._owned: set[int] = set()
         self._times_given_back = 0
         self._commits_waiting = 0
+        self._resumed = False
         # Another client, which never joins: what it waits for must not keep the member from polling.
         self._offsets = new_client(Consumer, config.client(group_id=source.group_id, isolation_level="read_committed"))
         self._client = new_client(
@@ -104,23 +109,28 @@ class KafkaConsumer:
             client.incremental_assign(placed)
             client.pause(placed)
             self._owned.update(one.partition for one in assigned)
+            self._wake_fetchers()
             rebalances.assigned([one.partition for one in assigned])
 
         def on_revoke(client: Consumer, revoked: list[TopicPartition]) -> None:
             rebalances.revoked([one.partition for one in revoked])
             self._give_back(revoked)
             client.incremental_unassign(revoked)
+            self._wake_fetchers()
 
         def on_lost(client: Consumer, lost: list[TopicPartition]) -> None:
             self._give_back(lost)
             rebalances.lost([one.partition for one in lost])
             client.incremental_unassign(lost)
+            self._wake_fetchers()
 
         self._client.subscribe([self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def poll(self, records_max: int, wait_seconds: float) -> Sequence[Record]:
         """Wait for a first record, then give what is there; errors that came behind records are raised next."""
         self._raise_failure()
+        if self._resumed:
+            self._wake_fetchers()
         if self._commits_waiting:
             sleep(_TURN_SECONDS)
             wait_seconds = 0.0
@@ -137,6 +147,7 @@ class KafkaConsumer:
         try:
             self._seek(with_offset)
             self._client.resume([with_offset])
+            self._resumed = True
         except KafkaException as exception:
             raise KafkaUnavailable(f"partition {partition}: {describe(error_of(exception))}") from exception
 
@@ -194,6 +205,19 @@ class KafkaConsumer:
         """Leave the group; serves revokes."""
         self._client.close()
         self._offsets.close()
+
+    def _wake_fetchers(self) -> None:
+        """Have what was resumed fetched at once: a question for each leader, whose answer does not matter.
+
+        librdkafka pauses all partitions around each callback of a rebalance, also those that stay. The thread that
+        fetches from their leader may fall asleep meanwhile, for up to a second, and nothing but traffic wakes it when
+        they are resumed.
+        """
+        self._resumed = False
+        owned = [TopicPartition(self._topic, partition, OFFSET_END) for partition in sorted(self._owned)]
+        if owned:
+            with suppress(KafkaException):
+                self._client.offsets_for_times(owned, timeout=_WAKE_SECONDS)
 
     def _give_back(self, partitions: Sequence[TopicPartition]) -> None:
         self._owned.difference_update(one.partition for one in partitions)
