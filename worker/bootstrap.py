@@ -358,10 +358,14 @@ def _needs(deployment: Deployment, claim: Claim) -> Needs:
 def _database(deployment: Deployment, cluster_id: str, claim: Claim) -> PostgresDatabase:
     settings = deployment.settings
     database = PostgresDatabase(deployment.database, claim.owner)
-    database.check_rights()
-    database.bind(cluster_id, settings.group_id, deployment.topics.input)
-    database.check_lock_table(settings.batch_records_max)
-    database.register(deployment.registry.machines, f"{WORKER_VERSION} on {socket.gethostname()}")
+    try:
+        database.check_rights()
+        database.bind(cluster_id, settings.group_id, deployment.topics.input)
+        database.check_lock_table(settings.batch_records_max)
+        database.register(deployment.registry.machines, f"{WORKER_VERSION} on {socket.gethostname()}")
+    except BaseException:
+        database.close()
+        raise
     database.look_for_archive()
     return database
 

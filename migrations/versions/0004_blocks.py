@@ -13,6 +13,7 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+phase = "before"
 
 JOURNAL: Final = """
 ALTER TABLE journal

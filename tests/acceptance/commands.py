@@ -112,13 +112,17 @@ class Running:
 
 @contextmanager
 def running(
-    *arguments: str, given: Mapping[str, str] | None, folder: Path, directory: Path = ROOT
+    *arguments: str,
+    given: Mapping[str, str] | None,
+    folder: Path,
+    directory: Path = ROOT,
+    python: str = sys.executable,
 ) -> Iterator[Running]:
     """Start `python -m …` in a directory and let it run; it is ended in any case."""
     output_file = folder / "output.txt"
     with output_file.open("wb") as output:
         program = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [python, "-m", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -44,7 +44,7 @@ def wait_until(done: Callable[[], bool], timeout_seconds: float, what: str) -> N
 class WorkerProcess:
     """One process of `worker run`, or of another command. Whatever becomes of the test, nothing of it stays.
 
-    `ready` is the event of the log line that tells that it runs.
+    `ready` is the event of the log line that tells that it runs; `source` is the tree whose worker it is.
     """
 
     name: str
@@ -52,12 +52,13 @@ class WorkerProcess:
     settings: Mapping[str, str]
     arguments: Sequence[str] = ("run",)
     ready: str = "running"
+    source: Path = ROOT
     _server: Server = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(self.source), os.environ.get("PYTHONPATH"))))
         plan = ServerPlan(
             name=self.name,
             command=[sys.executable, "-m", "worker", *self.arguments],
@@ -184,9 +185,10 @@ class Deployment:
             **self.settings,
         }
 
-    def start_worker(self) -> WorkerProcess:
+    def start_worker(self, source: Path = ROOT) -> WorkerProcess:
+        """Start a worker, of this tree or of another, and block until it runs."""
         name = f"worker-{len(self.workers) + 1}"
-        worker = WorkerProcess(name, self.folder / name, self.environment())
+        worker = WorkerProcess(name, self.folder / name, self.environment(), source=source)
         self.workers.append(worker)
         return worker.start()
 

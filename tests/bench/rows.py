@@ -9,7 +9,7 @@ from tests.bench import kafka_streams
 from tests.bench.children import Child, python
 from tests.bench.pass_through import Route
 from tests.bench.site import Place
-from tests.bench.worker_child import IN_TURN
+from tests.bench.worker_child import IN_TURN, SAMPLED_OUT
 
 PASSED = "pass-through, transactional"
 SQL_ALONE = "bulk SQL alone"
@@ -58,6 +58,14 @@ def make_rows(engines: Sequence[str], *, streams: bool) -> list[Row | Inner]:
     ceilings: list[Row | Inner] = [Row(PASSED, _pass_through, cause="id"), Inner(SQL_ALONE, engines[0])]
     steps = [Inner(STEPS_ALONE, engine) for engine in engines]
     workers = [row for engine in engines for row in _workers(engine)]
+    workers.append(
+        Row(
+            f"{WORKER.format(engines[0])}, traces sampled out",
+            _worker_sampled_out,
+            {"WORKER_ENGINE": engines[0]},
+            clocked=False,
+        )
+    )
     others = [Row(BY_HAND, _by_hand), *([Row(STREAMS, kafka_streams.start)] if streams else [])]
     libraries = [Inner(LIBRARY, engine) for engine in engines]
     return [*ceilings, *steps, *workers, *others, *libraries]
@@ -85,6 +93,10 @@ def _worker(place: Place) -> Child:
 
 def _worker_in_turn(place: Place) -> Child:
     return python("tests.bench.worker_child", IN_TURN, environment=place.environment)
+
+
+def _worker_sampled_out(place: Place) -> Child:
+    return python("tests.bench.worker_child", SAMPLED_OUT, environment=place.environment)
 
 
 def _by_hand(place: Place) -> Child:

@@ -18,7 +18,6 @@ from tests.bench.page import PAGE, PICTURE, put_in
 from tests.bench.plot import draw
 from tests.bench.report import summary, tables
 from tests.bench.rows import BY_HAND, PASSED, Row, make_rows
-from tests.docs.pages import Page, assert_links
 from worker.settings import ENGINES
 
 ORDERS = 300
@@ -98,7 +97,6 @@ def test_the_documentation_has_a_place_for_the_report_and_its_picture() -> None:
     text = PAGE.read_text()
     assert text.index("<!-- bench -->\n") < text.index("images/bench.svg") < text.index("<!-- /bench -->\n")
     ET.fromstring(PICTURE.read_text())  # noqa: S314 - Our own file.
-    assert_links(Page("docs/performance.md"))
 
 
 def test_the_picture_names_every_row() -> None:

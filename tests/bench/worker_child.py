@@ -1,7 +1,8 @@
 """The worker as a process of its own, as `worker run` runs it, that tells where its time went.
 
 It tells when its first batch begins, and at its end the seconds per stage from there to the end of its last batch.
-With the argument `in-turn`, its Kafka transactions do not run beside PostgreSQL's work.
+With the argument `in-turn`, its Kafka transactions do not run beside PostgreSQL's work. With `sampled-out`, it looks at
+each event whether it is to be traced, and none is.
 """
 
 import sys
@@ -16,13 +17,20 @@ from typing import Any
 from tests.bench.children import stop_at_end_of_input, tell
 from worker.adapters.process.collector import spare_collector
 from worker.adapters.process.threads import PendingCall
+from worker.adapters.telemetry.batch_spans import BatchTracer, SpanNames
+from worker.adapters.telemetry.board import Board
+from worker.adapters.telemetry.instruments import Meters
+from worker.adapters.telemetry.recorder import Names, Recorder
+from worker.adapters.telemetry.sampling import Sampling
+from worker.adapters.telemetry.tracers import Tracers
 from worker.bootstrap import deploy, parts_of
 from worker.logs import configure_logs
-from worker.runtime.loop import Worker
+from worker.runtime.loop import Parts, Worker
 from worker.runtime.stages import Stage, Stages, Timer
 from worker.settings import load_settings
 
 IN_TURN = "in-turn"
+SAMPLED_OUT = "sampled-out"
 
 
 class ClosingTimer(Timer):
@@ -83,6 +91,12 @@ class InTurn:
         return PendingCall(future)
 
 
+def idle_tracer(parts: Parts) -> BatchTracer:
+    """Trace as is the default: what its own trace has sampled, and no event of the workload is."""
+    recorder = Recorder(Meters({}, {}).instruments, Board(parts.clock), Names("", "", {}))
+    return BatchTracer(Tracers([], Sampling.of({}), {}), recorder, SpanNames("", "", {}))
+
+
 def main() -> None:
     """Run until the parent closes our standard input."""
     settings = load_settings().settings
@@ -91,6 +105,8 @@ def main() -> None:
     parts = replace(parts_of(deploy(settings)), stages=stages)
     if IN_TURN in sys.argv:
         parts = replace(parts, background=InTurn())
+    if SAMPLED_OUT in sys.argv:
+        parts = replace(parts, tracer=idle_tracer(parts))
     worker = Worker(parts)
     stop_at_end_of_input(worker.stop)
     spare_collector()

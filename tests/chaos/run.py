@@ -34,7 +34,7 @@ SELECT partition, record_offset, outcome, reason, revision, event_id, now_ms, re
 FROM journal ORDER BY partition, record_offset
 """
 REPLAYED_RECORDS_MAX = 100_000
-QUIET_EVENTS = frozenset({"dead_letters", "running", "stopped"})
+QUIET_EVENTS = frozenset({"dead_letter", "running", "stopped"})
 """Those that tell nothing of faults: garbage is sent on purpose."""
 SECONDS_OF_A_MINUTE = 60
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ from worker.core.digests import DerivedIds
 from worker.core.domains import DEFAULT_DOMAIN
 from worker.core.emissions import Cause, _carefully_emitted, _plainly_emitted
 from worker.core.engine.api import Emission
+from worker.core.engine.stored_object import StoredObject
 from worker.core.errors import ExecutionFailure
 from worker.core.event_rules import DATA_DEPTH_MAX
 from worker.core.events import Event
@@ -115,6 +117,10 @@ def told(way: Way, cause: Cause, emission: Emission) -> object:
     return emitted, records
 
 
+def as_text(emission: Emission) -> Emission:
+    return emission._replace(data=StoredObject(orjson.dumps(emission.data)))
+
+
 def nested(depth: int) -> dict[str, Any]:
     return {"a": nested(depth - 1)} if depth > 1 else {}
 
@@ -134,6 +140,9 @@ def nested(depth: int) -> dict[str, Any]:
 def test_the_short_way_is_the_long_one_or_is_not_gone(cause: Cause, emission: Emission) -> None:
     short = told(_plainly_emitted, cause, emission)
     assert short is None or short == told(_carefully_emitted, cause, emission)
+    # Data as a straight function of the compiled engine gives them.
+    assert told(_carefully_emitted, cause, as_text(emission)) == told(_carefully_emitted, cause, emission)
+    assert told(_plainly_emitted, cause, as_text(emission)) == short
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
-"""The pages on the commands: every command is there, their tables are the code's, what they show is run."""
+"""The pages on the commands: every command is there, and their tables are the code's."""
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from typer._click.core import Command
-from typer.core import TyperGroup
 from typer.main import get_command
 
-from tests.docs.pages import Page, assert_links, run_shell
+from tests.docs.pages import Page
+from tests.docs.reference_commands import commands
 from worker.cli.app import app
 from worker.cli.doctor import STATUS
 from worker.cli.doctor_findings import Level
@@ -16,15 +13,6 @@ from worker.core.engine.explaining import Verdict
 from worker.terminal.faults import FAILED, INTERRUPTED, SETUP_FAULT
 
 COMMANDS, INSTANCES, DOCTOR = Page("docs/commands.md"), Page("docs/instances.md"), Page("docs/doctor.md")
-PAGES = (COMMANDS, INSTANCES, DOCTOR)
-
-
-def commands(of: Command, name: str = "worker") -> Iterator[tuple[str, Command]]:
-    if isinstance(of, TyperGroup):
-        for word, command in of.commands.items():
-            yield from commands(command, f"{name} {word}")
-    else:
-        yield name, of
 
 
 def first_cells(page: Page, heading: str) -> list[str]:
@@ -53,15 +41,3 @@ def test_the_options_and_verdicts_are_those_of_the_code() -> None:
     assert options == [str(one.name) for one in listing.params if one.name not in others]
     for verdict in Verdict:
         assert f"`{verdict.value}`" in INSTANCES.text
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_the_shell_blocks_do_what_they_say(page: Page, shell_environment: dict[str, str]) -> None:
-    # One after the other in one shell: later ones use what earlier ones set.
-    run_shell("\n".join(page.blocks("sh")), shell_environment)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_links_lead_somewhere(page: Page) -> None:
-    assert_links(page)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.core.lab import NOW, hosting, lab_machine
-from tests.docs.pages import Page, assert_links, run_shell
+from tests.docs.pages import Page, run_shell
 from worker.core.dead_letter_advice import ADVICE
 from worker.core.dead_letters import DeadLetter, read_record
 from worker.core.outcomes import DeadLettered, DeadLetterReason
@@ -60,7 +60,3 @@ def told(prefix: str) -> set[str]:
     """Give the names of headers in the first column of a table."""
     cells = re.findall(rf"^\| (`{prefix}.+?) \|", PAGE.text, re.MULTILINE)
     return {name for cell in cells for name in re.findall(r"`(.+?)`", cell)}
-
-
-def test_links_lead_somewhere() -> None:
-    assert_links(PAGE)

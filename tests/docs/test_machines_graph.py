@@ -1,6 +1,6 @@
 """The page on pictures: both are what the command draws today."""
 
-from tests.docs.pages import Page, assert_links, run_shell
+from tests.docs.pages import Page, run_shell
 
 PAGE = Page("docs/machines-graph.md")
 PICTURE = Page("docs/images/order.svg")
@@ -10,12 +10,3 @@ def test_the_pictures_are_up_to_date(reader_environment: dict[str, str]) -> None
     (mermaid,) = PAGE.blocks("mermaid")
     assert run_shell("worker machines graph arvo.orc.order", reader_environment) == mermaid
     assert run_shell("worker machines graph arvo.orc.order --format svg", reader_environment) == PICTURE.text
-
-
-def test_the_commands_run(reader_environment: dict[str, str]) -> None:
-    for block in PAGE.blocks("sh"):
-        run_shell(block, reader_environment)
-
-
-def test_links_lead_somewhere() -> None:
-    assert_links(PAGE)

@@ -1,11 +1,11 @@
-"""The page on refused partitions: its refusals are the worker's, its commands run, its columns and words are shown."""
+"""The page on refused partitions: its refusals are the worker's, and its columns."""
 
 import re
 from dataclasses import replace
 
 import pytest
 
-from tests.docs.pages import Page, assert_links, run_shell
+from tests.docs.pages import Page
 from worker.cli.partitions import _HEADS
 from worker.ports import Position, Standing
 from worker.runtime.taking import RefusalReason, Refused, decide
@@ -43,15 +43,3 @@ def test_every_refusal_has_a_section() -> None:
 
 def test_the_columns_are_those_of_the_list() -> None:
     assert " ".join(_HEADS) in " ".join(PAGE.text.split())
-
-
-def test_the_help_is_there(reader_environment: dict[str, str]) -> None:
-    (block,) = PAGE.blocks("sh")
-    helps = [line.partition("#")[0] for line in block.splitlines() if "--help" in line]
-    assert len(helps) == 2
-    for line in helps:
-        assert "Usage:" in run_shell(line, reader_environment)
-
-
-def test_links_lead_somewhere() -> None:
-    assert_links(PAGE)

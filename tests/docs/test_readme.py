@@ -1,4 +1,4 @@
-"""The README's commands are run, in order, on the servers of `worker dev`; its excerpts and tables are compared."""
+"""The README.md: its commands are run, in order, on the servers of `worker dev`, and its machine is tested."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.commands import ROOT
-from tests.docs.pages import Page, assert_excerpts, assert_links, run_shell
+from tests.docs.pages import Page, run_code, run_shell
 from worker.demo.playground import DATABASE_URL
-from worker.settings import Settings
+from worker.testing import Scenario
 
 README = Page("README.md")
 SHELL = README.blocks("sh")
@@ -48,34 +48,6 @@ def test_lines_that_are_not_run_are_few() -> None:
     assert len(left_out) == len(targets) + 2
 
 
-def test_excerpts_are_what_the_files_say() -> None:
-    assert len(README.excerpts()) == len(README.blocks("python", "yaml"))
-    assert_excerpts(README)
-
-
-def test_all_blocks_are_of_a_kind_that_is_looked_at() -> None:
-    assert README.languages == {"python", "sh", "text", "yaml"}
-
-
-def test_the_settings_table_is_what_the_settings_say() -> None:
-    told = re.findall(r"^\| `(WORKER_\w+(?:<PROPERTY>)?)` \| (.*?) \| (.*?) \|$", README.text, re.MULTILINE)
-    assert told == [row(name) for name in Settings.model_fields]
-
-
-def row(name: str) -> tuple[str, str, str]:
-    field = Settings.model_fields[name]
-    description = str(field.description).replace("<", "&lt;").replace(">", "&gt;")
-    if name == "kafka_properties":
-        return "WORKER_KAFKA__<PROPERTY>", "", description
-    value = field.default
-    if field.is_required() or value is None:
-        shown = ""
-    elif isinstance(value, tuple):
-        shown = ",".join(value)
-    else:
-        shown = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"WORKER_{name.upper()}", f"`{shown}`" if shown else "", description
-
-
-def test_links_lead_somewhere() -> None:
-    assert_links(README)
+def test_the_machine_passes_its_test() -> None:
+    assert len(README.code()) == 2
+    run_code(README)["test_it_ends_with_what_the_service_says"](Scenario)

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -137,9 +137,10 @@ def test_a_user_without_rights_is_told(deployment: Deployment) -> None:
             facts = diagnose(DatabaseConfig(as_user(deployment.database_url, "narrow:narrow")))
         finally:
             connection.execute("DROP OWNED BY narrow; DROP ROLE narrow")
-    assert "insert on journal" in facts.lacking
-    assert not any(one.startswith("select") for one in facts.lacking)
-    assert not facts.owns_journal
+    lacking = dict(facts.lacking)
+    assert lacking["INSERT on positions"] == 'GRANT INSERT ON positions TO "narrow"'
+    assert lacking["the ownership of journal"] == 'ALTER TABLE journal OWNER TO "narrow"'
+    assert not any(right.startswith("SELECT") for right in lacking)
     assert (facts.is_pooled, facts.has_name) == (False, True)
 
 
@@ -149,6 +150,25 @@ def test_producers_that_are_ahead_are_seen(deployment: Deployment) -> None:
     assert diagnosis.newest(deployment.topics.input, 4) is None
     put(deployment, ahead)
     assert diagnosis.newest(deployment.topics.input, 4) == ahead
+
+
+def test_a_broker_that_does_not_tell_a_group_s_members_is_not_taken_at_its_word(embedded_broker: KafkaCluster) -> None:
+    topic = embedded_broker.make_topic("watched", partitions=1)
+    member = Consumer(
+        {"bootstrap.servers": embedded_broker.bootstrap_servers, "group.id": topic, "session.timeout.ms": 6000}
+    )
+    try:
+        member.subscribe([topic])
+
+        def has_partitions() -> bool:
+            member.poll(0.2)
+            return bool(member.assignment())
+
+        wait_until(has_partitions, 60.0, "the member has its partition")
+        facts = KafkaDiagnosis(KafkaConfig(embedded_broker.bootstrap_servers)).group(topic)
+    finally:
+        member.close()
+    assert facts.members is None
 
 
 def put(deployment: Deployment, timestamp: int) -> None:

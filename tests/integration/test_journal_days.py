@@ -1,6 +1,8 @@
 """The journal's days on real servers."""
 
+import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -10,7 +12,7 @@ import psycopg
 import pytest
 
 from worker.adapters.postgres import journal_days, turns
-from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal
+from worker.adapters.postgres.journal_days import JournalMaintenance, maintain_journal, summarize_days
 from worker.adapters.postgres.statements import UNPUBLISHED
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -202,6 +204,73 @@ def test_a_batch_that_is_open_is_not_waited_for_long(
     report = maintain_journal(connection, DAYS)
     assert report.dropped == (old,)
     assert len(report.created) == 3
+
+
+def test_behind_a_transaction_that_has_been_open_for_a_while_nothing_is_waited_for(
+    connection: Connection, other: Connection, today: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches would wait behind the change, and it for the transaction."""
+    monkeypatch.setattr(turns, "_LIMITS", "SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '60s'")
+    old = ago(today, DAYS + 1)
+    make_day(connection, old)
+    with other.transaction():
+        other.execute("SELECT FROM journal")
+        other.execute("SELECT pg_sleep(%s)", (journal_days.LONG_SECONDS + 0.2,))
+        begun = time.monotonic()
+        report = maintain_journal(connection, DAYS)
+        assert time.monotonic() - begun < 50, "it would have waited for 60 s"
+        assert (report.created, report.dropped, report.kept) == ((), (), (old,))
+    assert maintain_journal(connection, DAYS).dropped == (old,)
+
+
+def test_where_one_day_can_not_be_dropped_the_others_wait(
+    connection: Connection, other: Connection, today: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maintain_journal(connection, DAYS)
+    monkeypatch.setattr(turns, "_LIMITS", "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '60s'")
+    monkeypatch.setattr(journal_days, "LONG_SECONDS", 3_600)
+    tried: list[date] = []
+    drop = journal_days._drop
+
+    def drop_and_tell(day: date, locked: Connection) -> bool:
+        tried.append(day)
+        return drop(day, locked)
+
+    monkeypatch.setattr(journal_days, "_drop", drop_and_tell)
+    days = [ago(today, DAYS + more) for more in (3, 2, 1)]
+    for day in days:
+        make_day(connection, day)
+    with other.transaction():
+        other.execute("SELECT FROM journal WHERE event_key = 1 AND consumed")
+        assert maintain_journal(connection, DAYS).kept == tuple(days)
+    assert tried == days[:1]
+    assert maintain_journal(connection, DAYS).dropped == tuple(days)
+
+
+def test_a_subject_is_found_by_the_index_of_its_days(connection: Connection, today: date) -> None:
+    make_day(connection, today)
+    # Rows as wide as real ones: the index says which pages may have a subject.
+    connection.execute(
+        "INSERT INTO journal (partition, record_offset, record_timestamp, consumed, outcome, event, subject_digest)"
+        " SELECT 0, number, 0, false, 'advanced', convert_to(repeat(md5(number::text), 30), 'UTF8'),"
+        " sha256(convert_to((number / 4)::text, 'UTF8')) FROM generate_series(0, 7999) AS number"
+    )
+    summarize_days(connection)
+    connection.execute("SET enable_seqscan = off")
+    plan = "\n".join(
+        line
+        for (line,) in connection.execute(
+            "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) SELECT record_offset FROM journal"
+            " WHERE subject_digest = sha256('1000')"
+        )
+    )
+    read = sum(int(pages) for pages in re.findall(r"lossy=(\d+)", plan))
+    ((all_pages,),) = connection.execute(f"SELECT pg_relation_size('{name(today)}') / 8192".encode())
+    assert "Bitmap Index Scan" in plan
+    assert 0 < read <= 3 * 32, plan
+    assert read < all_pages / 5
+    found = connection.execute("SELECT count(*) FROM journal WHERE subject_digest = sha256('1000')").fetchall()
+    assert found == [(4,)]
 
 
 def test_what_another_worker_is_at_is_left_alone(connection: Connection, other: Connection) -> None:

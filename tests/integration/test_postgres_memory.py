@@ -125,7 +125,7 @@ class TestSetUp:
     def test_a_database_of_an_earlier_version_is_told(self, database_url: str) -> None:
         migrate(database_url, to="0001")
         with pytest.raises(
-            SetupError, match="database schema is at 0001, this worker needs 0006: run `worker migrate`"
+            SetupError, match="database schema is at 0001, this worker needs 0007: run `worker migrate`"
         ):
             PostgresMachineMemory(database_url)
 

@@ -12,6 +12,7 @@ from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.frames import unpack_headers, unpack_outputs
 from worker.adapters.postgres.journal_records import JournalRecords
 from worker.adapters.postgres.migrate import (
+    Line,
     MigrationReport,
     current_revision,
     head_revision,
@@ -24,7 +25,7 @@ from worker.core.records import Output, Record
 from worker.ports import JournalRow, Position, Wanted, Writes
 
 HEAD = head_revision()
-ALL = ("0001", "0002", "0003", "0004", "0005", "0006")
+ALL = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -74,7 +75,7 @@ def test_a_failed_migration_changes_nothing(database_url: str) -> None:
 
 
 def test_no_revision_of_that_name(database_url: str) -> None:
-    with pytest.raises(SetupError, match="no revision 9999: there are base, 0001, 0002, 0003, 0004, 0005, 0006 and head"):
+    with pytest.raises(SetupError, match=r"no revision 9999: there are base, 0001, .*, 0007, rollout and head"):
         migrate(database_url, to="9999")
 
 
@@ -92,7 +93,7 @@ def test_a_database_that_went_back_is_refused(database_url: str) -> None:
 
 def test_a_database_behind_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(database_url)
-    monkeypatch.setattr(module, "_line", lambda _: [*ALL, "9998"])
+    monkeypatch.setattr(module, "_line", lambda _: Line([*ALL, "9998"]))
     with pytest.raises(SetupError, match=f"database schema is at {HEAD}, this worker needs 9998: run `worker migrate`"):
         require_current(database_url)
 
@@ -100,6 +101,8 @@ def test_a_database_behind_is_refused(database_url: str, monkeypatch: pytest.Mon
 def test_a_database_ahead_is_refused(database_url: str) -> None:
     migrate(database_url)
     set_revision(database_url, "9999")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM schema_support")
     with pytest.raises(SetupError, match=f"at 9999, which this worker does not know; it needs {HEAD}"):
         require_current(database_url)
     with pytest.raises(SetupError, match="at 9999, which this worker does not know"):

@@ -109,7 +109,7 @@ def test_going_back_to_base_leaves_nothing(each_migrated_database_url: str) -> N
     report = migrate(each_migrated_database_url, to="base")
     assert report.after is None
     assert not any(describe_schema(each_migrated_database_url).values())
-    assert migrate(each_migrated_database_url).applied == ("0001", "0002", "0003", "0004", "0005", "0006")
+    assert migrate(each_migrated_database_url).applied == ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 
 UPDATE_HOT = """

@@ -34,7 +34,8 @@ def test_everything_that_is_recorded_is_on_the_dashboard() -> None:
 def test_each_alert_says_what_to_do() -> None:
     assert len({alert.name for alert in alerts()}) == len(alerts())
     for alert in alerts():
-        assert set(alert.annotations) == {"summary", "action"}
+        assert set(alert.annotations) == {"summary", "action", "runbook_url"}
+        assert alert.annotations["runbook_url"] == f"docs/alerts/#{alert.name.lower()}"
 
 
 def test_each_alert_fires_and_is_silent_where_all_is_well(promtool: str) -> None:

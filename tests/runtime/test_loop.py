@@ -14,6 +14,7 @@ from worker.core.outcomes import Outcome
 from worker.core.records import Record
 from worker.core.step import Host, StepRequest
 from worker.ports import (
+    DatabaseRefused,
     DatabaseUnavailable,
     KafkaFatal,
     KafkaUnavailable,
@@ -745,14 +746,33 @@ class TestStarting:
         turns(world, world.start_alone(), 20)
         assert calls == [0.0, 60.0, 120.0, 180.0]
 
-    def test_housekeeping_that_fails_is_harmless(self) -> None:
+    @pytest.mark.parametrize("error", [DATABASE_GONE, DatabaseRefused("a right is missing"), RuntimeError("of ours")])
+    def test_housekeeping_that_fails_is_harmless(self, error: Exception) -> None:
         def fail() -> None:
-            raise DATABASE_GONE
+            raise error
 
         world = World(kafka_with_orders(2), LoopConfig(housekeeping_seconds=0.0), fail)
         world.start_alone()
         world.drain()
         world.check()
+
+    def test_housekeeping_that_takes_long_stops_nothing_and_is_not_begun_twice(self) -> None:
+        calls: list[float] = []
+        world = World(kafka_with_orders(2), LoopConfig(housekeeping_seconds=10.0, poll_wait_seconds=10.0))
+        world.housekeep = lambda: calls.append(world.clock.seconds)
+        member = taken(world)
+        world.drain()
+        assert calls[0] == 0.0
+        member.background.held = True
+        before, began = len(calls), world.clock.seconds
+        turns(world, member, 20)
+        assert world.clock.seconds - began > 100.0
+        assert len(calls) == before
+        member.background.held = False
+        member.background.run()
+        assert len(calls) == before + 1
+        turns(world, member, 3)
+        assert len(calls) > before + 1
 
 
 class TestFaultsWithin:

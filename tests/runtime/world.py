@@ -22,7 +22,7 @@ from worker.core.records import Output, Record
 from worker.core.registry import Registry
 from worker.core.routing import Router, Topics
 from worker.core.step import Host
-from worker.ports import Claim
+from worker.ports import Claim, Upkept
 from worker.runtime.batch import Limits
 from worker.runtime.loop import LoopConfig, Parts, Worker
 
@@ -52,7 +52,7 @@ class World:
 
     kafka: SimKafka
     config: LoopConfig = field(default_factory=lambda: LoopConfig(batch_records_max=7))
-    housekeep: Callable[[], None] = lambda: None
+    housekeep: Callable[[], Upkept | None] = lambda: None
     limits: Limits = LIMITS
     tables: SimPostgres = field(default_factory=SimPostgres)
     clock: FakeClock = field(default_factory=FakeClock)

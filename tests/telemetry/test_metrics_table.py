@@ -10,7 +10,7 @@ from worker.adapters.telemetry.board import Counts
 from worker.adapters.telemetry.metrics import METRICS, Kind, Metric
 from worker.core.outcomes import DeadLetterReason, IgnoredReason
 from worker.core.records import Output
-from worker.ports import DatabaseUnavailable, KafkaUnavailable
+from worker.ports import DatabaseUnavailable, KafkaUnavailable, Upkept
 from worker.runtime.stages import STAGES
 
 NEVER_LABELS = ("subject", "id", "key", "offset", "event.id", "trace", "message")
@@ -67,6 +67,8 @@ def test_what_is_scraped_is_what_the_table_says() -> None:
         recorder.published({0: 3})
         recorder.producer("replaced")
         recorder.probe_failed("lag", KafkaUnavailable("away"))
+        recorder.upkept(Upkept({"journal_days_made": 3}, (), 0.1, 0.0))
+        recorder.upkeep_failed(0.1, DatabaseUnavailable("away"))
         found = made.scrape()
         assert recorder._told == set(), "the telemetry had no faults"
     assert found.families - {"target_info", "target"} == {one.prometheus_name for one in METRICS}

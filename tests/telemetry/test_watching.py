@@ -15,8 +15,8 @@ from worker.adapters.telemetry.instruments import Meters
 from worker.adapters.telemetry.recorder import Names, Recorder
 from worker.adapters.telemetry.telemetry import Sources, Telemetry
 from worker.adapters.telemetry.watching import watched
-from worker.ports import DatabaseUnavailable, MembershipRefused, PublicationUnknown
-from worker.runtime.loop import Parts, Worker
+from worker.ports import DatabaseUnavailable, MembershipRefused, PublicationUnknown, Upkept
+from worker.runtime.loop import LoopConfig, Parts, Worker
 
 NOTHING = dict.fromkeys(("advanced", "unexpected", "failed", "cancelled", "duplicate", "ignored", "dead_lettered"), 0)
 
@@ -134,6 +134,35 @@ def test_publications_are_told_by_how_they_end(watch: Watch, error: Exception, h
     assert found.value("orchestrator_publications_total", what=how) == 1
     assert found.value("orchestrator_producers_total", what="replaced") == replaced
     assert found.value("orchestrator_events_total", outcome="advanced") == 24
+
+
+def test_the_upkeep_is_told_by_who_did_it_and_what_it_changed(watch: Watch) -> None:
+    results: list[Upkept | Exception] = [
+        Upkept({"journal_days_made": 3, "instances_removed": 0}, (), 0.2, 0.0),
+        DatabaseUnavailable("away"),
+        Upkept({"instances_removed": 7}, ("2026-01-01",), 0.2, 0.0),
+    ]
+
+    def housekeep() -> Upkept:
+        result = results.pop(0) if results else Upkept(idle_seconds=5.0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    world = World(kafka_with_orders(1), LoopConfig(housekeeping_seconds=0.0), housekeep)
+    member = drained(world)
+    while results:
+        world.turn(member)
+    world.turn(member)
+    found = watch.scrape()
+    changes = found.by("orchestrator_upkeep_changes_total", "what")
+    assert {what: count for what, count in changes.items() if count} == {"journal_days_made": 3, "instances_removed": 7}
+    assert len(changes) == 5
+    assert found.value("orchestrator_upkeep_duration_seconds_count", error_type="DatabaseUnavailable") == 1
+    assert found.value("orchestrator_upkeep_duration_seconds_count") == 3
+    assert found.value("orchestrator_upkeep_age_seconds") == pytest.approx(5.0, abs=2.0)
+    world.clock.advance(100)
+    assert watch.scrape().value("orchestrator_upkeep_age_seconds") == pytest.approx(105.0, abs=2.0)
 
 
 def test_the_clock_of_a_world_is_the_telemetry_s(watch: Watch) -> None:

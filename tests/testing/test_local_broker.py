@@ -11,6 +11,7 @@ from machines.order import machine as order
 from tests.core.lab import lab_machine
 from tests.testing.parcels import LABEL, PARCEL, PRINT, SEND, label, parcel, print_label, print_label_2, send
 from worker import Event, SetupError, SimpleMachineMemory, create_event, create_orchestrator
+from worker.core.instances import Status
 from worker.core.outcomes import DomainedEvent, Ignored, IgnoredReason, Unexpected
 from worker.core.subjects import root_subject
 from worker.testing import STARTS_AT, BrokerError, Handler, LocalBroker
@@ -487,3 +488,31 @@ def test_its_parts_are_told_apart() -> None:
     assert isinstance(send, Handler)
     assert not isinstance(order, Handler)
     assert repr(LocalBroker()) == "<LocalBroker: 0 published, 0 waiting, 0 errors>"
+
+
+class TestCancelling:
+    def test_whoever_started_it_is_told_and_later_events_are_ignored(self) -> None:
+        broker = LocalBroker(order)
+        started = broker.start(order, order_id="A-1", amount=40)
+        (request,) = broker.waiting()
+        broker.cancel(started, "ordered twice", by="Ann")
+        instance = broker.instance(started)
+        assert instance is not None
+        assert (instance.status, instance.revision) == (Status.CANCELLED, 2)
+        error = broker.published[-1]
+        assert (error.type, error.to, error.subject) == ("sys.arvo.orc.order.error", started.source, started.subject)
+        assert error.data["errorMessage"] == "The workflow was cancelled by Ann: ordered twice"
+        assert "cancelled by Ann" in broker.report()
+        broker.reply(request, REPLY, total=40, warehouse="w")
+        assert broker.deliveries[-1].outcome == Ignored(IgnoredReason.ENDED)
+        broker.cancel(started.subject)
+        assert broker.deliveries[-1].outcome == Ignored(IgnoredReason.ENDED)
+
+    def test_a_parent_handles_its_child_s_end_as_an_error(self) -> None:
+        broker = LocalBroker(parcel(), label())
+        started = broker.start(parcel(), city="Oslo")
+        (child,) = [event for event in broker.published if event.type == LABEL]
+        broker.cancel(child)
+        assert broker.completion(started).data == {"status": "lost", "label": None}
+        assert broker.errors == ()
+        assert broker.redeliver() == ()

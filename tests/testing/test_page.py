@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.acceptance.commands import ROOT
-from tests.docs.pages import Page, assert_links
+from tests.docs.pages import Page
 from worker.testing import LocalBroker, Run
 
 PAGE = Page("docs/testing.md")
@@ -53,8 +53,3 @@ def test_what_the_tables_name_is_there() -> None:
     assert len(named) > 20
     for name in named:
         assert hasattr(Run if name.startswith("then") else LocalBroker, name), name
-
-
-def test_links_lead_somewhere() -> None:
-    assert_links(PAGE)
-    assert PAGE.languages == {"python", "text"}

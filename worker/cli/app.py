@@ -26,6 +26,27 @@ app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(partitions_app, name="partitions")
 
 
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("orchestrator-worker"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda value: _print_version(wanted=value), is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
+
+
 @app.command(epilog=examples("worker run"))
 @reports_faults
 def run() -> None:
@@ -70,10 +91,17 @@ def dev() -> None:
     develop()
 
 
-@app.command(epilog=examples("worker migrate", "worker migrate --check"))
+@app.command(epilog=examples("worker migrate", "worker migrate --check", "worker migrate --after-rollout"))
 @reports_faults
 def migrate(
     *,
+    after_rollout: Annotated[
+        bool,
+        typer.Option(
+            "--after-rollout",
+            help="Also take away what workers of the version before needed: once none of them is running.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit with 1 if the schema is not current.")
     ] = False,
@@ -82,7 +110,10 @@ def migrate(
     """Bring the database to the schema that this worker needs."""
     from worker.cli.migrating import check_schema, migrate_schema
 
-    (check_schema if check else migrate_schema)(as_json=as_json)
+    if check:
+        check_schema(as_json=as_json)
+    else:
+        migrate_schema(as_json=as_json, after_rollout=after_rollout)
 
 
 @app.command(
@@ -140,10 +171,15 @@ def produce(  # noqa: PLR0913  # A command has as many arguments as it has optio
 
 
 @app.command(
-    epilog=examples("worker tail", "worker tail --from-beginning --domain dlq", "worker tail --subject 3f2a9c1e --json")
+    epilog=examples(
+        "worker tail",
+        "worker tail --from-beginning --domain dlq",
+        "worker tail --subject 3f2a9c1e --json",
+        "worker tail --from-beginning --workflow 3f2a9c1e --type 'arvo.orc.*'",
+    )
 )
 @reports_faults
-def tail(
+def tail(  # noqa: PLR0913  # A command has as many arguments as it has options.
     *,
     domain: Annotated[
         list[str] | None,
@@ -156,6 +192,19 @@ def tail(
         str | None,
         typer.Option(metavar="S", help="Only this instance: its subject, or the beginning of its execution's id."),
     ] = None,
+    workflow: Annotated[
+        str | None,
+        typer.Option(metavar="S", help="Only this instance and those that it started, however many levels below."),
+    ] = None,
+    event_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Only events of this type; `*` stands for anything. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     count: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="End after N lines.", show_default=False)
     ] = None,
@@ -167,7 +216,8 @@ def tail(
     """
     from worker.cli.tailing import Wanted, tail_topics
 
-    wanted = Wanted(tuple(domain or ()), subject, count, from_beginning=from_beginning)
+    types = tuple(event_type or ())
+    wanted = Wanted(tuple(domain or ()), subject, count, from_beginning, workflow, types)
     tail_topics(wanted, as_json=as_json)
 
 
@@ -202,6 +252,24 @@ def doctor(*, as_json: AsJson = False) -> None:
     from worker.cli.doctor import examine
 
     examine(as_json=as_json)
+
+
+@app.command(epilog=examples("worker health", "worker health --ready"))
+@reports_faults
+def health(
+    *,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask whether it does its work now, not whether it lives.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the worker on this machine how it is, on its WORKER_HTTP_PORT.
+
+    For an image's health check. Exits with 1 if it is not well, or does not answer.
+    """
+    from worker.cli.health import ask
+
+    ask(ready=ready, as_json=as_json)
 
 
 @app.command(epilog=examples("worker adopt"))

@@ -1,6 +1,9 @@
 """`worker dead-letters`, as `--help` shows it."""
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +19,9 @@ from worker.cli.command_options import (
     examples,
 )
 from worker.terminal.faults import reports_faults
+
+if TYPE_CHECKING:
+    from worker.cli.dead_letters import Filters
 
 dead_letters_app = typer.Typer(
     help="Look at the dead letters, redrive or discard them: what could not be processed, and why.",
@@ -33,21 +39,56 @@ AtMost = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show which these are.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
+_FILTERS: Final = {
+    "reasons": Reasons,
+    "subject": OfSubject,
+    "since": FailedSince,
+    "until": FailedUntil,
+    "sources": Sources,
+    "machines": Machines,
+    "matching": Matching,
+}
+"""What dead letters are chosen by: each an option, and a field of `Filters`."""
+
+
+def chosen(*, by_place: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of the table in place of its parameter `filters`, and the places if it takes them."""
+    options: dict[str, Any] = {"places": Places, **_FILTERS} if by_place else _FILTERS
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in inspect.signature(command).parameters.values() if one.name != "filters"]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            for name, option in options.items()
+        ]
+
+        @functools.wraps(command)
+        def called(**given: Any) -> None:
+            command(_filters({name: given.pop(name) for name in options}), **given)
+
+        called.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in (*shared, *own)}
+        return called
+
+    return with_options
+
+
+def _filters(given: dict[str, Any]) -> "Filters":
+    from worker.cli.dead_letters import Filters
+
+    # An option that may be repeated is None where it is not given.
+    return Filters(**{name: value for name, value in given.items() if value is not None})
+
 
 @dead_letters_app.command(
     "list",
     epilog=examples("worker dead-letters list", "worker dead-letters list --reason NO_INSTANCE --since 2h --json"),
 )
 @reports_faults
-def list_dead_letters(  # noqa: PLR0913  # A command has as many arguments as it has options.
+@chosen(by_place=False)
+def list_dead_letters(
+    filters: "Filters",
     *,
-    reason: Reasons = None,
-    subject: OfSubject = None,
-    since: FailedSince = None,
-    until: FailedUntil = None,
-    source: Sources = None,
-    machine: Machines = None,
-    matching: Matching = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="The newest N.")] = 100,
     redriven_too: Annotated[bool, typer.Option("--all", help="Also those that were redriven or discarded.")] = False,
     as_json: AsJson = False,
@@ -58,7 +99,6 @@ def list_dead_letters(  # noqa: PLR0913  # A command has as many arguments as it
     """
     from worker.cli import dead_letters
 
-    filters = dead_letters.Filters(reason or (), subject, since, until, source or (), (), machine or (), matching)
     dead_letters.list_dead_letters(filters, limit, redriven_too=redriven_too, as_json=as_json)
 
 
@@ -84,30 +124,17 @@ def show_dead_letter(
     ),
 )
 @reports_faults
-def redrive_dead_letters(  # noqa: PLR0913  # A command has as many arguments as it has options.
-    *,
-    places: Places = None,
-    reason: Reasons = None,
-    subject: OfSubject = None,
-    since: FailedSince = None,
-    until: FailedUntil = None,
-    source: Sources = None,
-    machine: Machines = None,
-    matching: Matching = None,
-    limit: AtMost = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
+@chosen(by_place=True)
+def redrive_dead_letters(
+    filters: "Filters", *, limit: AtMost = None, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Send dead letters back to where they came from, each exactly once.
 
     May be ended and run again, or run twice at the same time: nothing is redriven twice. Exits with 1 if something
     could not be redriven, after naming it.
     """
-    from worker.cli.dead_letters import Filters
     from worker.cli.redriving import Going, redrive_dead_letters
 
-    filters = Filters(reason or (), subject, since, until, source or (), places or (), machine or (), matching)
     redrive_dead_letters(filters, Going(limit, dry_run, yes, as_json))
 
 
@@ -120,27 +147,14 @@ def redrive_dead_letters(  # noqa: PLR0913  # A command has as many arguments as
     ),
 )
 @reports_faults
-def discard_dead_letters(  # noqa: PLR0913  # A command has as many arguments as it has options.
-    *,
-    places: Places = None,
-    reason: Reasons = None,
-    subject: OfSubject = None,
-    since: FailedSince = None,
-    until: FailedUntil = None,
-    source: Sources = None,
-    machine: Machines = None,
-    matching: Matching = None,
-    limit: AtMost = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
+@chosen(by_place=True)
+def discard_dead_letters(
+    filters: "Filters", *, limit: AtMost = None, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Have dead letters count as seen to: they are not listed any more, and never redriven.
 
     Their records stay in the topic for as long as it keeps them. Exits with 1 if something could not be discarded.
     """
-    from worker.cli.dead_letters import Filters
     from worker.cli.redriving import Going, redrive_dead_letters
 
-    filters = Filters(reason or (), subject, since, until, source or (), places or (), machine or (), matching)
     redrive_dead_letters(filters, Going(limit, dry_run, yes, as_json, discards=True))

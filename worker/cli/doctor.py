@@ -8,8 +8,9 @@ from typing import Final, TypeVar
 
 from worker.adapters.kafka.diagnosis import KafkaDiagnosis
 from worker.adapters.kafka.topics import TopicAdmin
-from worker.adapters.postgres.diagnosis import diagnose
-from worker.adapters.postgres.migrate import head_revision, require_current
+from worker.adapters.postgres.diagnosis import APPLICATION_NAME, diagnose
+from worker.adapters.postgres.migrate import current_revision, left_to_run, require_current
+from worker.adapters.postgres.upkeep_facts import look_at_upkeep
 from worker.bootstrap import Deployment, deploy
 from worker.cli.doctor_findings import (
     Finding,
@@ -22,6 +23,7 @@ from worker.cli.doctor_findings import (
     of_topics,
     of_versions,
 )
+from worker.cli.doctor_upkeep import of_upkeep
 from worker.cli.partitions import Scene, Sides, bound_text
 from worker.core.checks import check_machine
 from worker.core.errors import SetupError
@@ -96,9 +98,13 @@ def _machines(settings: Settings) -> Generator[Finding, None, Deployment]:
 
 def _database(deployment: Deployment) -> Generator[Finding, None, bool]:
     require_current(deployment.database.url)
-    yield Finding(Level.OK, "schema", f"it is current: {head_revision()}")
+    yield Finding(Level.OK, "schema", f"it is current: {current_revision(deployment.database.url)}")
+    if left := left_to_run(deployment.database.url):
+        text = f"{', '.join(left)} waits until no worker of the version before is running"
+        yield Finding(Level.NOTE, "schema", text, "then run `worker migrate --after-rollout`")
     facts = diagnose(deployment.database)
     yield from of_database(facts, deployment.settings)
+    yield from of_upkeep(look_at_upkeep(deployment.database, APPLICATION_NAME), deployment.settings)
     for source, version in facts.active_versions:
         if deployment.registry.hosts(source) and deployment.registry.resolve(source, version) is None:
             text = f"instances of {source} {version} run, and that version is not here"

@@ -12,6 +12,7 @@ from worker.adapters.postgres.diagnosis import DatabaseFacts
 from worker.cli.moments import span_text
 from worker.core.records import RECORD_OVERHEAD_BYTES
 from worker.settings import Settings
+from worker.terminal.texts import counted
 
 
 class Level(IntEnum):
@@ -219,13 +220,16 @@ def of_group(group_id: str, facts: GroupFacts, partitions: int) -> Iterator[Find
     check = f"group {group_id}"
     if facts.operations is not None and "READ" not in facts.operations:
         yield Finding(Level.ERROR, check, "this worker may not read by it", f"grant it READ on the group {group_id}")
-    if facts.members > partitions:
+    if facts.members is None:
+        yield Finding(Level.NOTE, check, "the brokers don't tell who is in it")
+    elif facts.members > partitions:
         text = f"{facts.members} members share {partitions} partitions: {facts.members - partitions} have nothing to do"
         yield Finding(Level.WARNING, check, text, f"run {partitions} workers at most, or add partitions")
     elif facts.members == 0:
         yield Finding(Level.NOTE, check, "nobody is in it: no worker runs")
     else:
-        yield Finding(Level.OK, check, f"{facts.members} members share {partitions} partitions")
+        share = f"{counted(facts.members, 'member')} {'shares' if facts.members == 1 else 'share'}"
+        yield Finding(Level.OK, check, f"{share} {counted(partitions, 'partition')}")
     if not facts.is_stable:
         yield Finding(Level.NOTE, check, "its partitions are being shared out just now")
 

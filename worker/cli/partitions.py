@@ -154,6 +154,7 @@ class Sides:
             raise SetupError(f"there is no topic {self._topic}: is WORKER_TOPIC_PREFIX right?")
         numbers = range(self._admin.partitions(self._topic))
         group = GroupWatch(self._kafka, self._group_id)
+        members = group.members()  # First: of a group that may not be seen, asking for offsets tells nothing.
         committed = group.committed(self._topic, numbers, stable=stable)
         firsts, ends = self._admin.first_offsets(self._topic, numbers), group.ends(self._topic, numbers)
         rows = self.database.positions()
@@ -162,7 +163,7 @@ class Sides:
             topic_id=self._admin.topic_id(self._topic),
             ours=ours,
             served=self.database.served(),
-            members=group.members(),
+            members=members,
             sessions=self.database.sessions(),
             stands={
                 one: Stand(one, rows.get(one), committed.get(one), firsts.get(one), ends.get(one))
@@ -174,7 +175,11 @@ class Sides:
 def list_partitions(*, as_json: bool) -> None:
     """Print how each partition stands. Raises: SetupError, KafkaUnavailable, DatabaseUnavailable."""
     configure_logs("error", "console")
-    scene = Sides(load_settings().settings).scene(stable=False)
+    sides = Sides(load_settings().settings)
+    try:
+        scene = sides.scene(stable=False)
+    finally:
+        sides.database.close()
     if as_json:
         sys.stdout.write(json.dumps(_document(scene), indent=2) + "\n")
         return

@@ -10,6 +10,7 @@ import typer
 
 from worker.adapters.kafka.dead_letters import DeadLetterTopic
 from worker.adapters.kafka.redriving import Done, Journal, Redrive, RedrivePlan
+from worker.adapters.kafka.rights import Needs, require_rights
 from worker.adapters.postgres.journal_records import JournalRecords
 from worker.adapters.postgres.session import DatabaseConfig
 from worker.cli.dead_letters import Filters, checked_config, summary_of
@@ -83,7 +84,10 @@ def redrive_dead_letters(filters: Filters, going: Going) -> None:
 
 def _plan(settings: Settings, filters: Filters, going: Going) -> RedrivePlan:
     selection, topic = filters.selection(), Topics(settings.topic_prefix).dead_letters
-    return RedrivePlan(checked_config(settings), topic, settings.group_id, selection, going.limit, going.discards)
+    config = checked_config(settings)
+    plan = RedrivePlan(config, topic, settings.group_id, selection, going.limit, going.discards)
+    require_rights(config, Needs(reads=[topic], writes=[topic], named=[plan.transactional_id]))
+    return plan
 
 
 def _show(plan: RedrivePlan, going: Going) -> None:

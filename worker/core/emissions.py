@@ -134,7 +134,7 @@ def _carefully_emitted(cause: Cause, emission: Emission, ordinal: int) -> Domain
         # A parent's subject that is none is told of before other faults of the data.
         "subject": _subject_of(cause, emission, contract, ordinal),
         "dataschema": contract.dataschema if contract else emission.dataschema,
-        "data": _validated(output, emission)[0] if output else emission.data,
+        "data": _validated(output, emission)[0] if output else dict(emission.data),
         "to": emission.to or emission.type,
         "accesscontrol": cause.event.accesscontrol if emission.accesscontrol is None else emission.accesscontrol,
         "redirectto": _redirectto(cause, emission) or None,

@@ -107,6 +107,8 @@ def is_plain_json(text: bytes) -> bool:
     """Tell whether JSON is no deeper than data may be, by its number of brackets, and has no U+0000."""
     if b"\\" in text and b"\\u0000" in text:
         return False
+    if len(text) <= DATA_DEPTH_MAX:
+        return True
     # What is left without them tells their number in half the time that `count` takes.
     brackets = 2 * len(text) - len(text.replace(b"{", b"")) - len(text.replace(b"[", b""))
     return brackets <= DATA_DEPTH_MAX

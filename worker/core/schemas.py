@@ -11,6 +11,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from worker.core.arguments import shown
+from worker.core.engine.stored_object import StoredObject
 from worker.core.errors import InvalidDataError, SetupError
 from worker.core.json import dumps
 from worker.core.schema_findings import ObjectKeys, object_keys, schema_findings
@@ -24,6 +25,9 @@ _NO_OBJECTS: Final = frozenset(("bool", "bytes", "float", "int", "list", "none",
 
 # These texts are written by whoever wrote the model, and may quote the data.
 _OWN_TEXTS: Final = frozenset(("value_error", "assertion_error"))
+
+_NO_INTEGERS: Final = frozenset((bool, float, str, type(None)))
+"""Types of values that neither are integers nor hold any."""
 
 _FROM_1E16: Final = dumps(1e16).removeprefix(b"1").removesuffix(b"6")
 """Is in the text of every float from 1e16 to 1e19; smaller ones that are whole numbers have a `.0`."""
@@ -65,7 +69,12 @@ class Schema:
 
     def validate(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Give the validated data as JSON values; integers stay integers. Raises: InvalidDataError."""
-        return self.validated(data)[0]
+        plain = self._checked(self._written(data), data, self._plain)
+        if not isinstance(plain, dict):
+            raise InvalidDataError(f"The data for {self.name} is no object.", [()])
+        if _NO_INTEGERS.issuperset(map(type, data.values())) or not _may_hold_integers(dumps(plain)):
+            return plain
+        return _with_integers(plain, data)
 
     def validated(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Give what `validate` gives, and its JSON text. Raises: InvalidDataError."""
@@ -103,6 +112,8 @@ class Schema:
         return self._write(value, mode="json", by_alias=True, warnings=False)
 
     def _written(self, data: Mapping[str, Any]) -> bytes:
+        if type(data) is StoredObject:
+            return data.text
         try:
             return dumps(data)
         except ValueError as error:

@@ -13,6 +13,7 @@ import orjson
 
 from worker.core.engine.api import Snapshot
 from worker.core.engine.stored_object import StoredObject
+from worker.core.frozen import maker_of
 
 _PLUS: Final = ord("+")
 _LARGE_FLOAT: Final = re.compile(rb"[0-9]e\+[0-9]")
@@ -23,7 +24,13 @@ _INIT: Final = b'{"init": {'
 _INIT_AT: Final = len(_INIT) - 1
 _OUTPUT: Final = b'}, "output": '
 _CONTEXT: Final = b', "context": '
+_HISTORY: Final = b', "history": '
 _CONFIGURATION: Final = b', "configuration": '
+_CONTEXT_BEHIND: Final = len(_CONTEXT)
+_CONFIGURATION_BEHIND: Final = len(_CONFIGURATION)
+
+
+_made_snapshot: Final = maker_of(Snapshot)
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -47,7 +54,7 @@ def decode_snapshot(stored: bytes | str | Mapping[str, Any]) -> Snapshot:
     """
     if isinstance(stored, str):
         stored = stored.encode()
-    if isinstance(stored, bytes):
+    if type(stored) is bytes:
         snapshot = _plainly_decoded(stored)
         if snapshot is not None:
             return snapshot
@@ -59,20 +66,24 @@ def decode_snapshot(stored: bytes | str | Mapping[str, Any]) -> Snapshot:
 
 
 def _plainly_decoded(text: bytes) -> Snapshot | None:
-    """Read a snapshot that JSONB gave, of init data, context and configuration only."""
-    if not text.startswith(_INIT):
+    """Read a snapshot that JSONB gave, without an output and without what is remembered."""
+    end = text.find(_CONTEXT)
+    if not text.startswith(_INIT) or text.find(_OUTPUT, 0, end) >= 0:
         return None
-    init, _, rest = text.partition(_CONTEXT)
     # A state's name holds no quote that is not escaped, so the last one is the document's own key.
-    context_text, _, names_text = rest.rpartition(_CONFIGURATION)
-    if init.find(_OUTPUT) >= 0:
-        return None
+    names_at = text.rfind(_CONFIGURATION)
+    context, history = text[end + _CONTEXT_BEHIND : names_at], {}
     try:
         # It is one object only if it begins behind the document's own key, and nothing else stands behind it.
-        context = orjson.loads(context_text)
-        return Snapshot(_read_names(names_text), context, StoredObject(init[_INIT_AT:]))
-    except (TypeError, ValueError):
+        try:
+            values = orjson.loads(context)
+        except ValueError:
+            context, _, remembered = context.rpartition(_HISTORY)
+            values, history = orjson.loads(context), _read_history(orjson.loads(remembered))
+        names = _read_names(text[names_at + _CONFIGURATION_BEHIND :])
+    except (AttributeError, TypeError, ValueError):
         return None
+    return _made_snapshot(names, StoredObject(context, values), StoredObject(text[_INIT_AT:end]), history, {}, None)
 
 
 def _decoded(document: Mapping[str, Any]) -> Snapshot:
@@ -80,10 +91,14 @@ def _decoded(document: Mapping[str, Any]) -> Snapshot:
         configuration=tuple(document["configuration"]),
         context=document["context"],
         init=document["init"],
-        history={name: tuple(states) for name, states in document.get("history", {}).items()},
+        history=_read_history(document.get("history", {})),
         remembered=document.get("remembered", {}),
         output=document.get("output"),
     )
+
+
+def _read_history(history: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(states) for name, states in history.items()}
 
 
 def _text(value: Mapping[str, Any]) -> bytes:
@@ -107,7 +122,7 @@ def _rest(snapshot: Snapshot) -> bytes:
     if snapshot.remembered:
         rest["remembered"] = {key: dict(context) for key, context in snapshot.remembered.items()}
     if snapshot.output is not None:
-        rest["output"] = dict(snapshot.output)
+        rest["output"] = orjson.Fragment(_text(snapshot.output))
     return b"," + orjson.dumps(rest)[1:-1]
 
 

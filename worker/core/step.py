@@ -44,6 +44,7 @@ _PLANS_MAX: Final = 1024
 """How many names and versions a host remembers the machines of: a registry may find one for any version."""
 
 _made_instance: Final = maker_of(Instance)
+_made_step_input: Final = maker_of(StepInput)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ def _told_emissions(cause: Cause, result: StepResult, tell: Telling) -> tuple[Do
 
 def _run_program(host: Host, plan: Plan, request: StepRequest, ids: DerivedIds, data: Mapping[str, Any]) -> StepResult:
     event, instance = request.event, request.instance
-    step = StepInput(event, data, event.subject, to_datetime(request.now), ids.new_id, host.bounds)
+    step = _made_step_input(event, data, event.subject, to_datetime(request.now), ids.new_id, host.bounds)
     return plan.program.start(step) if instance is None else plan.program.resume(instance.snapshot, step)
 
 

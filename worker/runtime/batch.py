@@ -32,9 +32,11 @@ from worker.core.routing import Router
 from worker.core.step import Host, StepRequest, failed_step, run_step
 from worker.core.texts import clean_text
 from worker.core.times import step_time
+from worker.core.traces import traced
 from worker.ports import Clock, JournalRow, Seen, StepTrace, StepTracer, Writes
 from worker.runtime.arrivals import Addressed, Broken, Decoded
 from worker.runtime.stages import Stages, Timer
+from worker.runtime.telling import Trouble
 
 LIMIT_SLACK: Final = 1 / 8
 """What a step may take beyond its bound: to set the limit anew costs as much as a good part of a step, so that it is
@@ -127,6 +129,7 @@ class Run:
     left: list[Record] = field(default_factory=list)
     waiting: dict[int, Record] = field(default_factory=dict)
     dead_letters: Counter[str] = field(default_factory=Counter)
+    troubles: list[Trouble] = field(default_factory=list)
     next_offsets: dict[int, int] = field(default_factory=dict)
     _instances: dict[bytes, Instance] = field(default_factory=dict)
     _seen: dict[tuple[bytes, str, str], bytes] = field(default_factory=dict)
@@ -228,7 +231,7 @@ class Run:
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             # A fault of ours must not stop the partition; the record is kept, and redriven once it is mended.
             # A worker's Ctrl-C arrives on a thread of its own (bootstrap): here somebody's function raised it.
-            _LOG.exception("step_fault")
+            _LOG.exception("step_fault", machine=request.subject.name, **traced(request.event))
             return DeadLettered(DeadLetterReason.STEP_FAULT, type(error).__name__, "the step itself failed"), ()
         return publishable
 
@@ -284,6 +287,8 @@ class Run:
             states_after, revision = after.snapshot.configuration, after.revision
             plan = self.setting.host.plan(after.source, after.version)
             definition_hash = plan.definition_hash if plan else None
+        elif isinstance(outcome, Failed):
+            self.troubles.append(Trouble("step_failed", one.record, outcome.error_name, None, event, one.subject))
         content, consumed = content_digest(event), isinstance(outcome, CONSUMING)
         if consumed:
             self._seen[one.digest, event.source, event.id] = content
@@ -330,6 +335,8 @@ class Run:
             outputs=(dead_letter,),
         )
         self.dead_letters[outcome.reason.value] += 1
+        subject = one.subject if isinstance(one, Addressed) else None
+        self.troubles.append(Trouble("dead_letter", record, outcome.error_name, outcome.reason.value, event, subject))
         self._bytes += dead_letter.size()
         self._add(row)
 

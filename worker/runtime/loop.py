@@ -50,6 +50,7 @@ from worker.runtime.producing import AtOnce, Producer, Publication
 from worker.runtime.retrying import Retry
 from worker.runtime.stages import Stages
 from worker.runtime.taking import GoOn, Refused, Taken, Taker
+from worker.runtime.telling import tell_troubles
 from worker.runtime.topic_watch import TopicWatch
 from worker.runtime.upkeep import Housekeeping, Upkeep
 
@@ -368,8 +369,8 @@ class Worker:
         self.stages.counts["records"] += len(run.applied)
         if self._settle() and run.next_offsets:
             self._publish(run)
-        if run.dead_letters:
-            _LOG.warning("dead_letters", reasons=dict(run.dead_letters))
+        if run.troubles:
+            tell_troubles(run.troubles, self._parts.router.topics.input)
         if self._pauses.are_due(run) and self._settle():
             self._pauses.begin(run)
 

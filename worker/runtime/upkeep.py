@@ -60,8 +60,7 @@ class Housekeeping:
             self.housekeep()
         except (DatabaseUnavailable, DatabaseRefused) as error:
             _LOG.warning("upkeep_failed", error=str(error))
-        except Exception:
-            # On another thread nobody else tells of a fault of ours.
+        except Exception:  # noqa: BLE001 - On another thread nobody else tells of a fault of ours.
             _LOG.exception("upkeep_failed")
 
 

@@ -48,7 +48,8 @@ class Answering:
     """Answer the requests of one service until `stopping` is set; brokers that are away are waited for.
 
     `siblings` are the services of the same type in this process, itself included. `serving` is set once partitions
-    were assigned.
+    were assigned. `turned_at` is when it last turned, in seconds of the clock that never goes back, and `trouble`
+    the name of what is wrong with the brokers.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Answering:
     ) -> None:
         self.service: Final = service
         self.serving: Final = Flag()
+        self.turned_at = time.monotonic()
+        self.trouble: str | None = None
         self._siblings = siblings
         self._connection = connection
         self._stopping = stopping
@@ -91,6 +94,7 @@ class Answering:
         config = self._config
         seconds = min(config.retry_first_seconds * 2**self._failures, config.retry_max_seconds)
         self._failures = min(self._failures + 1, 16)
+        self.turned_at, self.trouble = time.monotonic(), type(error).__name__
         self._log.warning("kafka_unavailable", error=str(error), retry_in_seconds=round(seconds, 3))
         self._stopping.wait(seconds)
 
@@ -102,6 +106,7 @@ class Answering:
 
     def _turn(self, line: "_Line") -> None:
         config = self._config
+        self.turned_at = time.monotonic()
         received = line.member.read(config.read_wait_seconds)
         if line.member.is_assigned:
             self.serving.set()
@@ -115,7 +120,7 @@ class Answering:
         if not line.settle():
             self._stopping.wait(config.retry_first_seconds)
             return
-        self._failures = 0
+        self._failures, self.trouble = 0, None
 
     def _take(self, line: "_Line", received: Received) -> None:
         record = received.record

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from worker.adapters.kafka.producing import EventProducer
+from worker.adapters.kafka.rights import Needs
 from worker.adapters.kafka.tailing import Since, Start, TopicTail
 from worker.core.contracts import PARENT_SUBJECT, ContractVersion
 from worker.core.dataschemas import dataschema_fault
@@ -58,9 +59,9 @@ class Client:
 
     def __enter__(self) -> Self:
         """Connect, and begin to read. Raises: SetupError, if no broker answers, or a topic is missing."""
-        self._connection.ensure_topics([self._connection.topics.input, *self._topics])
-        start = Since(_now() - round(self._look_back_seconds * 1000)) if self._look_back_seconds > 0 else Start.END
         name = f"{self._connection.topics.prefix}.client"  # No offsets are committed for it.
+        self._connection.prepare(Needs(reads=self._topics, named=[name]))
+        start = Since(_now() - round(self._look_back_seconds * 1000)) if self._look_back_seconds > 0 else Start.END
         try:
             tail = TopicTail(self._connection.kafka, self._topics, start, name)
         except KafkaUnavailable as error:

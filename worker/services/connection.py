@@ -1,9 +1,9 @@
 """What services and clients need of the settings: where Kafka is, what topics are called, how events are written."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.adapters.kafka.clients import KafkaConfig
+from worker.adapters.kafka.rights import Needs, require_rights
 from worker.adapters.kafka.topics import TopicAdmin, TopicShape
 from worker.core.codec import ContentMode, encode_record
 from worker.core.errors import SetupError
@@ -33,10 +33,16 @@ class Connection:
         encoded = encode_record(event, self.content_mode)
         return Output(self.topics.input, encoded.key, encoded.value, encoded.headers)
 
-    def ensure_topics(self, names: Sequence[str]) -> None:
-        """Make missing topics if the settings say so. Raises: SetupError that names what is missing, or no broker."""
+    def prepare(self, needs: Needs) -> None:
+        """See to it that these topics can be read, by these groups, and the worker's input topic be written to.
+
+        Missing topics are made if the settings say so. Raises: SetupError that names what is missing, or no broker.
+        """
+        names = [self.topics.input, *needs.reads]
         try:
             admin = TopicAdmin(self.kafka)
+            admin.cluster_id()
+            require_rights(self.kafka, replace(needs, writes=[self.topics.input]))
             missing = admin.missing(names)
             if missing and self.create_topics:
                 admin.create(missing, self.shape)

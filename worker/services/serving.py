@@ -1,10 +1,11 @@
 """Run services on Kafka: each on a thread of its own, as a member of its own consumer group."""
 
+import os
 import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event as Flag
 from threading import Thread
@@ -13,10 +14,14 @@ from typing import Any, Final, Self
 
 import structlog
 
+from worker.adapters.http.server import HttpServer, Route
+from worker.adapters.kafka.rights import Needs
+from worker.adapters.telemetry.tracers import make_tracers
 from worker.core.errors import SetupError, WorkerError
 from worker.logs import configure_logs
 from worker.services.answering import Answering, AnsweringConfig
 from worker.services.connection import connection_of, service_settings
+from worker.services.probing import Probes
 from worker.services.service import Service
 from worker.settings import Settings
 
@@ -24,6 +29,7 @@ STOP_SECONDS: Final = 20.0
 """How long services may take to end; orchestrators kill after 30 s, by their defaults."""
 
 _LOOK_SECONDS: Final = 0.2
+_EXPORT_SECONDS: Final = 2.0
 _LOG = structlog.get_logger("worker.services")
 
 
@@ -63,10 +69,11 @@ class ServiceWorker:
         ]
 
     def __enter__(self) -> Self:
-        """Check that all topics are there, and begin to serve. Raises: SetupError."""
+        """Check that all topics are there and may be used, and begin to serve. Raises: SetupError."""
         domains = sorted({line.service.domain for line in self._lines})
         topics = self._connection.topics
-        self._connection.ensure_topics([topics.input, *(topics.domain(domain) for domain in domains)])
+        groups = [line.group_id for line in self._lines]
+        self._connection.prepare(Needs(reads=[*map(topics.domain, domains)], groups=groups))
         for thread in self._threads:
             thread.start()
         return self
@@ -91,6 +98,10 @@ class ServiceWorker:
     def stop(self) -> None:
         """Ask all services to end; from any thread or a signal handler."""
         self._stopping.set()
+
+    def routes(self) -> Mapping[str, Route]:
+        """Give what probes ask for: `/livez` and `/readyz`."""
+        return Probes(self._lines, self._stopping.is_set, self._connection.kafka.poll_interval_seconds).routes()
 
     def run(self) -> None:
         """Serve until stopped. Raises: SetupError, ServiceStuck."""
@@ -124,8 +135,27 @@ def serve(*services: Service[..., Any], settings: Settings | None = None) -> Non
     given = settings or service_settings()
     configure_logs(given.log_level, given.log_format)
     worker = ServiceWorker(services, settings=given)
-    with _signals_stop(worker):
+    with _observed(worker, given), _signals_stop(worker):
         worker.run()
+
+
+@contextmanager
+def _observed(worker: ServiceWorker, settings: Settings) -> Iterator[None]:
+    """Answer probes on WORKER_HTTP_PORT, if that is set, and trace as OTEL_* say. Raises: SetupError."""
+    tracers = make_tracers({"service.name": "orchestrator-services"}, os.environ)
+    server = HttpServer(settings.http_host, settings.http_port, worker.routes()) if settings.http_port else None
+    if tracers is not None:
+        tracers.install()
+    if server is not None:
+        server.start()
+        _LOG.info("probes", http_port=server.port)
+    try:
+        yield
+    finally:
+        if server is not None:
+            server.close()
+        if tracers is not None:
+            tracers.close(_EXPORT_SECONDS)
 
 
 @contextmanager

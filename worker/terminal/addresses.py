@@ -16,7 +16,7 @@ def masked_url(url: str) -> str:
         return MASK
     credentials, at, place = netloc.rpartition("@")
     # A password with an unescaped `/`, `?` or `#` ends up in what follows the place.
-    if "@" in f"{path}{query}{fragment}" or (not at and not _is_place(netloc)):
+    if "@" in f"{path}{query}{fragment}" or not _is_place(place):
         return f"{scheme}://{MASK}"
     user, colon, _ = credentials.partition(":")
     parameters = [

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 STARTS_AT: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+"""When the clocks of scenarios and brokers begin."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

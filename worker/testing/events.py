@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from worker.core.contracts import PARENT_SUBJECT, ContractVersion
+from worker.core.control import Command, Control, control_event, control_text
 from worker.core.errors import SetupError
 from worker.core.events import Event, create_event
 from worker.core.subjects import root_subject
@@ -60,6 +61,13 @@ class EventMaker:
                 "tracestate": request.tracestate,
             }
         )
+
+    def cancel(self, subject: str, reason: str, by: str) -> Event:
+        """Make an operator's command as the event that it is once read. Raises: InvalidControlError."""
+        time = to_event_time(self._clock.milliseconds)
+        asked = Control(self._next_id(), subject, Command.CANCEL, by, time, reason)
+        control_text(asked)
+        return control_event(asked)
 
     def _next_id(self) -> str:
         self._count += 1

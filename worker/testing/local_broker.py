@@ -136,6 +136,14 @@ class LocalBroker:
         self.publish(event)
         return event
 
+    def cancel(self, started: Event | str, reason: str = "", by: str = "an operator") -> None:
+        """Cancel an instance, by an event of it or its subject, as `worker instances cancel` does, and run on.
+
+        Whoever started it gets a system error event; what it started goes on.
+        Raises: InvalidControlError, for a reason that is too long; BrokerError, as `publish` does.
+        """
+        self.publish(self._events.cancel(_subject_of(started), reason, by))
+
     def publish(self, *events: Event, domains: str | Iterable[str] = DEFAULT_DOMAIN) -> None:
         """Publish events, and deliver until nothing is left; a function that calls it is run to its end first.
 

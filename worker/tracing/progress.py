@@ -68,9 +68,9 @@ class StepSpans:
         match outcome:
             case Advanced(instance=instance, emitted=emitted):
                 self._span.set_attributes({"arvo.orchestration.status": instance.status.value, **_described(emitted)})
-            case Unexpected() | Cancelled():
+            case Unexpected(instance=instance):
                 self._close()
-                self._span.set_attribute("arvo.orchestration.status", outcome.instance.status.value)
+                self._span.set_attribute("arvo.orchestration.status", instance.status.value)
             case Failed(emitted=emitted) if self._failing is not None:
                 self._made_error(self._failing, emitted.event)
             case Failed(error_name=name, error_message=message):

@@ -77,7 +77,7 @@ class Shape:
 class Harness:
     """Apply events in an empty database."""
 
-    def __init__(self, url: str, shape: Shape) -> None:
+    def __init__(self, url: str, shape: Shape, *, reads_archive: bool = False) -> None:
         self._url = url
         self._batch = shape.batch
         registry = Registry([shape.machine], shape.engine)
@@ -85,7 +85,7 @@ class Harness:
         self._setting = Setting(Host(registry), router, SystemClock(), Stages(), BATCH_BYTES_MAX)
         names = [shape.topics.input, shape.topics.dead_letters, *shape.outputs]
         self._limits = Limits(dict.fromkeys(names, RECORD_BYTES_MAX))
-        self._database = PostgresDatabase(DatabaseConfig(url), OWNER)
+        self._database = PostgresDatabase(DatabaseConfig(url, reads_archive=reads_archive), OWNER)
         self._database.register(registry.machines, OWNER)
         PostgresUpkeep(DatabaseConfig(url), OWNER, UpkeepConfig(DAYS)).run()
         begun = Position(0, "topic", 0, 0, OWNER, OWNER)

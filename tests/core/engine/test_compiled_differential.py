@@ -1,5 +1,6 @@
 """Sismic's interpreter and the compiled one, on drawn charts: the same traces, contexts, snapshots and errors."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from worker.core.engine.api import Program, Snapshot, StepResult
 from worker.core.engine.chart import Chart
 from worker.core.engine.compiled.interpreter import CompiledInterpreter, CompiledStatechart
 from worker.core.engine.compiled.program import CompiledEngine, CompiledProgram
+from worker.core.engine.compiled.straight import Straight
 from worker.core.engine.sismic_engine import SismicEngine
 from worker.core.errors import ExecutionFailure
 from worker.core.snapshots import decode_snapshot, encode_snapshot
@@ -62,6 +64,38 @@ MACHINES = Language(
         "missing",
     ),
     eventless_guards=("n % 5 == 3", "n > 6 and active('{state}')", "event.type == 'i1'", "sent('i2')", "n == 2"),
+)
+
+STRAIGHT = Language(
+    preamble="n = init['n']\ntrace = []\ncounts = {'z': 0, 'a': [1, {'y': 1, 'b': 2}]}\nother = None\nratio = 0.5",
+    actions=(
+        "n += event.data['k']",
+        "n += event.data.get('k', 1) + len(event.type)",
+        "counts['z'] += 1; trace.append(f'{event.type} {n} {list(counts)}')",
+        "emit('com.x', {'n': n, 'r': ratio, 'none': None, 'all': counts}, domains=['x', 'x'])",
+        "emit(type='com.y', data={'now': now.isoformat(), 'k': [n, {'z': 1, 'a': subject}]}, to=subject)",
+        "emit('com.' + str(n), {'z': 1, 'a': event.data}, ['x', str(n)] if n % 2 else None)",
+        "complete(n=n, other=other, ratio=ratio)",
+        "complete()\ncomplete(trace=trace)",
+        "trace = trace[-3:]",
+        "_k = n % 3\nfor _i in range(_k):\n  trace.append([_i])\n  emit('com.i', {'i': _i})",
+        "if n > 3:\n  other = {'k': [n], 'a': active(str(n))}\nelse:\n  ratio = ratio / 2",
+        "other = counts['a']\nother[1]['q'] = n",
+        "other = [_x for _x in trace if _x]",
+        "other = n, ratio",
+        "init['list'].append(n)\nother = init['list']",
+        "ratio = 1 / (n % 7 - 6)",
+        "ratio = float('inf') if n == 5 else 0.0 * -n",
+        "trace.append({'a': ratio})\ntrace.append('\\0' if n == 4 else 'x')",
+    ),
+    guards=(
+        "n % 2 == 0",
+        "event.data['k'] > 1",
+        "event.type != 'e1' and active('{state}')",
+        "counts['z'] < 4",
+        "ratio",
+    ),
+    eventless_guards=("n % 5 == 3", "n > 6 and active('{state}')"),
 )
 
 PLAIN = Language(
@@ -143,6 +177,22 @@ thorough = settings(
 )
 
 
+STRAIGHTLY: Counter[bool] = Counter()
+"""How many steps of compiled programs were, and were not, done by a straight function."""
+
+
+@pytest.fixture(autouse=True)
+def _straight_functions_are_always_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(straight: Straight, *arguments: Any) -> StepResult | None:
+        result = run(straight, *arguments)
+        STRAIGHTLY[result is not None] += 1
+        return result
+
+    run = Straight._run
+    monkeypatch.setattr(Straight, "_run", counted)
+    monkeypatch.setattr("worker.core.engine.compiled.straight.RESTING_MAX", 0)
+
+
 class Pair:
     """One instance on both engines; each goes on from what the other has stored."""
 
@@ -203,6 +253,21 @@ def test_programs_are_interchangeable(statechart: Statechart, seed: int) -> None
     pair = Pair(Chart.parse(statechart))
     for n, sent in drawn_runs(seed):
         pair.run(n, sent)
+
+
+@pytest.mark.timeout(240)
+def test_programs_of_plain_code_are_interchangeable_and_mostly_straight() -> None:
+    @thorough
+    @given(statecharts(STRAIGHT), st.integers(0, 10_000))
+    def are_interchangeable(statechart: Statechart, seed: int) -> None:
+        pair = Pair(Chart.parse(statechart))
+        for n, sent in drawn_runs(seed):
+            pair.run(n, sent)
+
+    STRAIGHTLY.clear()
+    are_interchangeable()
+    print(STRAIGHTLY)
+    assert STRAIGHTLY[True] > STRAIGHTLY[False] / 2
 
 
 def step_text(step: MacroStep) -> list[Any]:

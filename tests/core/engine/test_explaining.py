@@ -1,7 +1,7 @@
 """What an event does to a chart, as it is told."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sismic.model import Statechart
 
@@ -153,6 +153,7 @@ def test_watching_changes_nothing() -> None:
     assert explaining.expected(begun.snapshot) == sismic.expected(begun.snapshot)
 
 
+@settings(deadline=None)
 @given(statecharts(MACHINES), st.integers(0, 10_000))
 def test_whatever_the_chart_watching_changes_nothing_and_misses_nothing(statechart: Statechart, seed: int) -> None:
     drawn = Chart.parse(statechart)

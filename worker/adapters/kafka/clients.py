@@ -99,13 +99,17 @@ _FINAL = frozenset((KafkaError._AUTHENTICATION, KafkaError._SSL))  # noqa: SLF00
 _CAUSES_BY_TEXT: Sequence[tuple[str, str]] = (
     (
         "certificate verify failed",
-        "the brokers' certificate is not trusted: no authority of WORKER_KAFKA__SSL_CA_LOCATION has signed it, it has "
-        "expired, or it names another host than WORKER_KAFKA_BOOTSTRAP_SERVERS",
+        (
+            "the brokers' certificate is not trusted: no authority of WORKER_KAFKA__SSL_CA_LOCATION has signed it, it "
+            "has expired, or it names another host than WORKER_KAFKA_BOOTSTRAP_SERVERS"
+        ),
     ),
     (
         "alert (bad certificate|certificate required|handshake failure|certificate unknown)",
-        "the brokers want a client certificate that they trust, see WORKER_KAFKA__SSL_CERTIFICATE_LOCATION and "
-        "WORKER_KAFKA__SSL_KEY_LOCATION",
+        (
+            "the brokers want a client certificate that they trust, see WORKER_KAFKA__SSL_CERTIFICATE_LOCATION and "
+            "WORKER_KAFKA__SSL_KEY_LOCATION"
+        ),
     ),
     (
         "Unsupported SASL mechanism",

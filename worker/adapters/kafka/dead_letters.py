@@ -132,7 +132,7 @@ class DeadLetterTopic:
         except KafkaException as exception:
             raise KafkaUnavailable(f"no broker answers: {describe(error_of(exception))}") from exception
         if self._topic not in there:
-            raise KafkaUnavailable(f"there is no topic {self._topic}")
+            raise KafkaUnavailable(f"there is no topic {self._topic}, or this user may not see it")
         return sorted(there[self._topic].partitions)
 
     def _offsets(self, partitions: Sequence[int], which: OffsetSpec, level: IsolationLevel) -> dict[int, int]:

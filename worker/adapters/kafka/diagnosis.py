@@ -60,9 +60,9 @@ class TopicFacts:
 
 @dataclass(frozen=True, slots=True)
 class GroupFacts:
-    """The consumer group, as its coordinator has it."""
+    """The consumer group, as its coordinator has it; `members` is None where that does not tell."""
 
-    members: int
+    members: int | None
     is_stable: bool
     operations: frozenset[str] | None
 
@@ -137,7 +137,10 @@ class KafkaDiagnosis:
 
         told = _answered(f"group {group_id}", ask)
         is_stable = told.state in (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
-        return GroupFacts(len(told.members), is_stable, _operations(told.authorized_operations))
+        # Nobody shares partitions out among no members: such a broker (the embedded one) keeps them to itself.
+        is_told = bool(told.members) or told.state is not ConsumerGroupState.STABLE
+        members = len(told.members) if is_told else None
+        return GroupFacts(members, is_stable, _operations(told.authorized_operations))
 
     def newest(self, topic: str, partitions: int) -> int | None:
         """Give the latest time that a record of a topic has, in milliseconds since the epoch; None: it has none."""

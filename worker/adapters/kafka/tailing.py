@@ -103,7 +103,7 @@ class TopicTail:
         there = self._client.list_topics(timeout=CALL_TIMEOUT_SECONDS).topics
         missing = [topic for topic in topics if topic not in there]
         if missing:
-            raise KafkaUnavailable(f"these topics do not exist: {', '.join(missing)}")
+            raise KafkaUnavailable(f"these topics do not exist, or this user may not see them: {', '.join(missing)}")
         return [TopicPartition(topic, number) for topic in topics for number in sorted(there[topic].partitions)]
 
     def _assign(self) -> None:

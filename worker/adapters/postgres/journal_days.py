@@ -28,7 +28,7 @@ LONG_SECONDS: Final = 1
 """How long a transaction that has a lock on the journal may have been open: batches are shorter for the most part."""
 
 # Transactions of other roles tell their age to members of pg_read_all_stats alone; others are not waited for long.
-_IS_READ_LONG: Final = SQL("""
+_IS_READ_LONG: Final = """
 SELECT EXISTS (
     SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'relation' AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -36,9 +36,9 @@ SELECT EXISTS (
             SELECT 'journal'::regclass UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'journal'::regclass
         )
         AND granted AND pid <> pg_backend_pid()
-        AND xact_start < clock_timestamp() - {} * interval '1 second'
+        AND xact_start < clock_timestamp() - %s * interval '1 second'
 )
-""").format(LONG_SECONDS)
+"""
 
 _DAYS: Final = r"""
 SELECT to_date(substring(child.relname FROM '\d+'), 'YYYYMMDD')
@@ -162,7 +162,7 @@ def _dropped(connection: psycopg.Connection[Any], days: Sequence[date]) -> Itera
 
 def _create(day: date, connection: psycopg.Connection[Any]) -> bool:
     """Create the partition of a day, with the rows that the default partition has of it."""
-    if _exists(connection, day) or value_of(connection, _IS_READ_LONG):
+    if _exists(connection, day) or _is_read_long(connection):
         return False
     names = {"table": _table(day), "day": Literal(day), "after": Literal(day + timedelta(days=1))}
     rows = value_of(connection, _COUNT_IN_DEFAULT.format(**names, rows=ROWS_MOVED_MAX + 1))
@@ -180,7 +180,7 @@ def _drop(day: date, connection: psycopg.Connection[Any]) -> bool:
     """Drop the partition of a day unless it holds rows that are not known to be published."""
     if not _exists(connection, day) or value_of(connection, _HOLDS_UNPUBLISHED.format(day=_table(day))):
         return False
-    if value_of(connection, _IS_READ_LONG):
+    if _is_read_long(connection):
         return False
     connection.execute(SQL("DROP TABLE {}").format(_table(day)))
     return True
@@ -202,6 +202,12 @@ def _summarize(day: date, connection: psycopg.Connection[Any]) -> bool:
     return ranges > 0
 
 
+def _is_read_long(connection: psycopg.Connection[Any]) -> bool:
+    ((is_read,),) = connection.execute(_IS_READ_LONG, (LONG_SECONDS,)).fetchall()
+    assert isinstance(is_read, bool)
+    return is_read
+
+
 def _exists(connection: psycopg.Connection[Any], day: date) -> bool:
     return value_of(connection, SQL("SELECT to_regclass({})").format(_table_name(day))) is not None
 
@@ -220,4 +226,3 @@ def _index(day: date) -> Identifier:
 
 def _index_name(day: date) -> str:
     return f"{_table_name(day)}_subject_digest_idx"
-

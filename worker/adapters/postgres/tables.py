@@ -156,6 +156,13 @@ instances_archive: Final = Table(
     comment="Instances that ended and were moved here by age; nothing removes them",
 )
 
+schema_support: Final = Table(
+    "schema_support",
+    metadata,
+    Column("head", TEXT, primary_key=True),
+    comment="The newest revision that each kind of worker knows which runs on this schema",
+)
+
 upkeep: Final = Table(
     "upkeep",
     metadata,
@@ -261,8 +268,8 @@ BY_SUBJECT: Final = (
 )
 """The index of the journal's partitions for those who look for a subject.
 
-It says where a subject isn't, in a thousandth of the table's size, and costs an insert nothing that could be measured; a
-B-tree costs one nearly half as much as the row. The planner thinks little of it: look with `enable_seqscan` off.
+It says where a subject isn't, in a thousandth of the table's size, and costs an insert nothing that could be measured;
+a B-tree costs nearly half as much as the row. The planner thinks little of it: look with `enable_seqscan` off.
 """
 
 COMPRESSED: Final = {

@@ -51,11 +51,11 @@ class Health:
 
     def liveness(self) -> Report:
         """Say whether the loop turns: not whether servers answer, which no restart would mend."""
-        return _report({"loop": self._loop()})
+        return report_of({"loop": self._loop()})
 
     def readiness(self) -> Report:
         """Say whether the worker does its work now."""
-        return _report(
+        return report_of(
             {
                 "running": (not self.board.is_stopping, "stopping" if self.board.is_stopping else "running"),
                 "loop": self._loop(),
@@ -92,6 +92,7 @@ class Health:
         return False, f"{fault.error} for {seconds:.0f} s; the log says more"
 
 
-def _report(parts: Mapping[str, tuple[bool, str]]) -> Report:
+def report_of(parts: Mapping[str, tuple[bool, str]]) -> Report:
+    """Make a report of parts: whether each is fine, and its detail."""
     details = {name: text for name, (_, text) in parts.items()}
     return Report(details, tuple(name for name, (is_fine, _) in parts.items() if not is_fine))

@@ -15,7 +15,7 @@ end in `_bucket`, `_sum` and `_count`. Other exporters ([how](operating.md#metri
 No label is a subject or anything else that grows with the records: what bounds each is in its row. Beyond 2000 series
 of one metric the rest is added up as one with `otel_metric_overflow`.
 
-This page is made from the table that the worker records by: `python -m tests.docs.test_reference_metrics`.
+This page is made from the table that the worker records by: `make reference`.
 """
 
 

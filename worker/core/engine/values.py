@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 from enum import Enum
-from math import isfinite
+from math import copysign, isfinite
 from typing import Any, Final, cast
 
 import orjson
 
 from worker.core.engine.stored_object import StoredObject
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -19,6 +19,9 @@ _OPTIONS: Final = (
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**64 - 1
 _DEPTH_MAX: Final = 200
+
+CONTAINERS: Final = frozenset({dict, list, tuple})
+"""Types of values that hold others."""
 
 EXACT: Final = frozenset({bool, int, str, type(None)})
 """Types whose values come back from their texts as they were."""
@@ -50,15 +53,48 @@ def fresh_value(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
+def altered_by_jsonb(text: bytes) -> bool:
+    """Tell whether JSONB gives back another value than a JSON text has."""
+    return (_BACKSLASH in text or text.find(_MINUS_ZERO) >= 0) and _ALTERED_BY_JSONB.search(text) is not None
+
+
 def exact_text(value: Mapping[str, Any]) -> bytes | None:
     """Write what `stored` would, if no closer look is needed: `keeps_exactly` must hold of what `value` holds."""
     try:
-        text = orjson.dumps([[value]], option=_OPTIONS)
+        text = orjson.dumps([[value]], option=OPTIONS)
     except TypeError:
         return None
-    if (_BACKSLASH in text or text.find(_MINUS_ZERO) >= 0) and _ALTERED_BY_JSONB.search(text):
+    if altered_by_jsonb(text):
         return None
     return text[_ROOM:-_ROOM]
+
+
+def plain_object_text(value: dict[str, Any]) -> bytes | None:
+    """Write what `stored` would; none, if the value has to be looked at more closely. Raises: TypeError, as orjson."""
+    for one in value.values():
+        if type(one) not in EXACT and not is_plain_value(one):
+            return None
+    text = orjson.dumps([[value]], option=OPTIONS)[_ROOM:-_ROOM]
+    return None if _BACKSLASH in text and _ALTERED_BY_JSONB.search(text) else text
+
+
+def plain_context_text(context: dict[str, Any]) -> bytes | None:
+    """Write a context of plain values; none, if it has to be looked at more closely. Raises: TypeError, as orjson."""
+    text = orjson.dumps([[context]], option=OPTIONS)[_ROOM:-_ROOM]
+    return None if _BACKSLASH in text and _ALTERED_BY_JSONB.search(text) else text
+
+
+def is_plain_value(value: Any) -> bool:
+    """Tell whether a value comes back from JSONB as it was, if orjson takes it and its text has no U+0000."""
+    kind = value.__class__
+    if kind is float:
+        # NaN is not equal to itself; the sign of a zero would be lost.
+        return value - value == 0.0 and (value != 0.0 or copysign(1.0, value) > 0)
+    if kind is list:
+        return EXACT.issuperset(map(type, value)) or all(map(is_plain_value, value))
+    if kind is dict:
+        return EXACT.issuperset(map(type, value.values())) or all(map(is_plain_value, value.values()))
+    return kind in EXACT
 
 
 def keeps_exactly(value: object) -> bool:
@@ -71,7 +107,7 @@ def keeps_exactly(value: object) -> bool:
     if kind is list and EXACT.issuperset(map(type, cast("list[Any]", value))):
         return True
     try:
-        return bool(orjson.loads(orjson.dumps(value, option=_OPTIONS)) == value)
+        return bool(orjson.loads(orjson.dumps(value, option=OPTIONS)) == value)
     except TypeError:
         return False
 
@@ -92,10 +128,10 @@ def stored(value: object) -> tuple[Any, int]:
 def kept_as_is(value: object) -> tuple[Any, int] | None:
     """Do as `stored` does, the fast way: what comes back equal from its text needs no closer look."""
     try:
-        text = orjson.dumps([[value]], option=_OPTIONS)
+        text = orjson.dumps([[value]], option=OPTIONS)
     except TypeError:
         return None
-    if (_BACKSLASH in text or text.find(_MINUS_ZERO) >= 0) and _ALTERED_BY_JSONB.search(text):
+    if altered_by_jsonb(text):
         return None
     decoded = orjson.loads(text)[0][0]
     return (decoded, len(text) - 2 * _ROOM) if decoded == value else None

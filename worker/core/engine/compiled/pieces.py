@@ -63,6 +63,8 @@ class Pieces:
             "__name__": "chart",
             **dict.fromkeys(("event", "init", *self.provided, *self.values)),
         }
+        # What an earlier chart's variables are called may be something else's name by now.
+        self.hides = frozenset(self.namespace)
         self.preamble = self._piece(chart.preamble)
         self.tables = Tables(chart.statechart, self)
 

@@ -7,11 +7,14 @@ states remember; code decides only which transitions are enabled.
 
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from worker.core.engine.api import Microstep, Snapshot
 from worker.core.engine.compiled.pieces import Piece, Pieces, Touched
 from worker.core.engine.compiled.tables import Candidate, Edge, Move, Tables, bits, keep
+
+if TYPE_CHECKING:
+    from worker.core.engine.compiled.straight import Straight
 
 _ASKS_ABOUT_THE_MACROSTEP: Final = frozenset({"sent"})
 """What code asks that changes from one microstep of a way to the next."""
@@ -24,6 +27,7 @@ MOVES_MAX: Final = 1_000
 class Run(NamedTuple):
     """One piece of a way; `is_active` is what it is told about states, if it asks."""
 
+    piece: Piece
     code: CodeType
     temporaries: tuple[str, ...]
     is_active: Callable[[object], bool] | None
@@ -69,24 +73,38 @@ class Way:
 class Plan:
     """What one event could trigger in one configuration.
 
+    `edges` are the transitions of all candidates, in order; `straight` has the functions made of them.
     `reads` names the context variables of all guards. `reads_data` is true if a guard or an action asks for the
     event's data.
     """
 
-    __slots__ = ("_active", "_event", "_memory", "_tables", "_ways", "candidates", "is_active", "reads", "reads_data")
+    __slots__ = (
+        "_active",
+        "_memory",
+        "_tables",
+        "_ways",
+        "candidates",
+        "edges",
+        "event",
+        "is_active",
+        "reads",
+        "reads_data",
+        "straight",
+    )
 
     def __init__(self, tables: Tables, active: int, event: str, memory: Mapping[str, tuple[str, ...]]) -> None:
         self.candidates: tuple[Candidate, ...] = tables.candidates(active, event)
-        edges = [edge for one in self.candidates for group in one.groups for edge in group]
+        self.edges = edges = [edge for one in self.candidates for group in one.groups for edge in group]
         self.reads = Touched.by(edge.guard for edge in edges if edge.guard).reads
         pieces = [piece for edge in edges for piece in (edge.guard, edge.action) if piece]
         self.reads_data = any(piece.reads_event and "data" in piece.code.co_names for piece in pieces)
         self.is_active = _names(tables, active).__contains__
         self._tables = tables
         self._active = active
-        self._event = event
+        self.event = event
         self._memory = memory
         self._ways: dict[tuple[Edge, ...], Way | None] = {}
+        self.straight: Straight | None = None
 
     def way(self, edges: list[Edge]) -> Way | None:
         """Give the way of the transitions that are enabled; none: it is to be found step by step.
@@ -98,7 +116,7 @@ class Plan:
             return self._ways[key]
         except KeyError:
             moves = self._tables.moves(self._active, edges)
-            return keep(self._ways, key, _way(self._tables, moves, self._active, self._memory, self._event))
+            return keep(self._ways, key, _way(self._tables, moves, self._active, self._memory, self.event))
 
 
 @final
@@ -193,7 +211,7 @@ class _Path:
         if loads & _ASKS_ABOUT_THE_MACROSTEP:
             raise _Unforeseen
         is_active = _names(self._tables, active).__contains__ if "active" in loads else None
-        self.runs.append(Run(piece.code, piece.temporaries, is_active))
+        self.runs.append(Run(piece, piece.code, piece.temporaries, is_active))
 
     def _recalled(self, history: int) -> Move:
         try:

@@ -7,8 +7,9 @@ from worker.core.engine.api import Microstep, Program, Snapshot, StepInput, Step
 from worker.core.engine.chart import Chart
 from worker.core.engine.compiled.kernel import Kernel
 from worker.core.engine.compiled.pieces import Pieces
-from worker.core.engine.compiled.plans import Plans, Way
+from worker.core.engine.compiled.plans import Plan, Plans, Way
 from worker.core.engine.compiled.scope import LeanScope
+from worker.core.engine.compiled.straight import Straight, StraightOpening
 from worker.core.engine.compiled.tables import Edge, Move
 from worker.core.engine.failures import failure_of, guarded
 from worker.core.engine.scope import ReceivedView, Sent
@@ -41,12 +42,14 @@ def fallback_reason(chart: Chart) -> str | None:
 class CompiledProgram:
     """Run one chart; every step works on its own state, so a step that fails leaves nothing behind."""
 
-    __slots__ = ("_pieces", "_plans", "chart")
+    __slots__ = ("_opening", "_pieces", "_plans", "chart")
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
         self._pieces = Pieces(chart)
         self._plans = Plans(self._pieces)
+        opening = self._plans.opening
+        self._opening = None if opening is None else StraightOpening(opening, self._pieces)
 
     def start(self, step: StepInput) -> StepResult:
         """Enter the chart with `step.data` as its init data. Raises: ExecutionFailure."""
@@ -55,7 +58,13 @@ class CompiledProgram:
     def resume(self, snapshot: Snapshot, step: StepInput) -> StepResult:
         """Go on from `snapshot`, which stays as it is. Raises: ExecutionFailure."""
         try:
-            return self._resume(snapshot, step)
+            plan = self._plans.find(snapshot, step.event.type)
+            if plan is not None:
+                straight = plan.straight or self._straight(plan)
+                result = straight.run(snapshot, step)
+                if result is not None:
+                    return result
+            return self._resume(plan, snapshot, step)
         except (ExecutionFailure, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -66,6 +75,10 @@ class CompiledProgram:
         return expected_events(self.chart, snapshot)
 
     def _start(self, step: StepInput) -> StepResult:
+        result = self._opening.run(step) if self._opening else None
+        return self._carefully_started(step) if result is None else result
+
+    def _carefully_started(self, step: StepInput) -> StepResult:
         init = initial_data(step.data)
         scope = LeanScope(self._pieces, {}, init, step)
         view = ReceivedView(step.event, step.data)
@@ -80,11 +93,19 @@ class CompiledProgram:
         instance.moved = True
         return instance.result(instance.settle(instance.macrostep()), init, {})
 
-    def _resume(self, snapshot: Snapshot, step: StepInput) -> StepResult:
+    def source(self, snapshot: Snapshot, event: str) -> str:
+        """Give the text of the functions that were made for an event where a snapshot is; empty, if there are none."""
+        plan = self._plans.find(snapshot, event)
+        return plan.straight.source() if plan and plan.straight else ""
+
+    def _straight(self, plan: Plan) -> Straight:
+        plan.straight = Straight(plan, self._pieces)
+        return plan.straight
+
+    def _resume(self, plan: Plan | None, snapshot: Snapshot, step: StepInput) -> StepResult:
         scope = LeanScope(self._pieces, snapshot.context, snapshot.init, step)
         scope.output = snapshot.output
         view = ReceivedView(step.event, step.data)
-        plan = self._plans.find(snapshot, step.event.type)
         if plan is None:
             instance = _Instance(self._pieces, scope)
             instance.restore(snapshot)

@@ -11,11 +11,10 @@ from worker.core.engine.compiled.plans import Plan, Way
 from worker.core.engine.compiled.tables import Edge, Move
 from worker.core.engine.scope import Received, ReceivedView, Scope, Sent, domain_names
 from worker.core.engine.stored_object import StoredObject
-from worker.core.engine.values import EXACT, exact_text, fresh, fresh_value, keeps_exactly, kept_as_is
+from worker.core.engine.values import CONTAINERS, EXACT, exact_text, fresh, fresh_value, keeps_exactly, kept_as_is
 from worker.core.errors import ExecutionFailure
 
 _NOTHING: Final = object()
-_CONTAINERS: Final = frozenset({dict, list, tuple})
 
 
 def _is_active_nowhere(_: str) -> bool:
@@ -103,11 +102,11 @@ class LeanScope(Scope):
         self._ran = way.moves
         for name in way.reads:
             value = given.get(name)
-            if type(value) in _CONTAINERS and name not in looked:
+            if type(value) in CONTAINERS and name not in looked:
                 looked.add(name)
                 namespace[name] = fresh_value(value)
         looked.update(way.sets)
-        for code, temporaries, is_active in way.runs:
+        for _, code, temporaries, is_active in way.runs:
             if is_active is not None:
                 self.is_active = is_active
             exec(code, namespace)  # noqa: S102  # As above.
@@ -199,7 +198,7 @@ class LeanScope(Scope):
         namespace, given = self.namespace, self._given
         for name in names:
             value = given.get(name)
-            if type(value) in _CONTAINERS and name not in self._looked:
+            if type(value) in CONTAINERS and name not in self._looked:
                 self._looked.add(name)
                 namespace[name] = fresh_value(value)
 
@@ -253,6 +252,10 @@ class LeanScope(Scope):
         self._emitted_bytes = size
         return True
 
+
+# Python names them in its errors, which are the same on every engine.
+for _name in ("_complete", "_emit", "_setdefault"):
+    vars(LeanScope)[_name].__qualname__ = f"{Scope.__name__}.{_name}"
 
 _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "active": Scope._active,  # noqa: SLF001  # Its own class's.
