@@ -27,7 +27,7 @@ HEADERS: Final = b'[["ce_id","1"],["raw",{"base64":"/wA="}],["none",null]]'
 OUTPUTS: Final = b'[{"topic":"orchestrator.default","key":"s","value":"{}","headers":[["ce_id","2"]]}]'
 EMITTED: Final = (
     b'[{"domains":["default","external"],"event":{"specversion":"1.0","id":"e-1","source":"arvo.orc.order",'
-    b'"type":"com.pay","subject":"s","data":{"amount":1}}}]'
+    b'"type":"com.pay.requested","subject":"s","time":"2026-01-02T03:04:05.678+00:00","data":{"amount":1}}}]'
 )
 
 
@@ -51,4 +51,4 @@ def test_outputs_of_the_journal() -> None:
 def test_emitted_events_of_the_library() -> None:
     (emitted,) = unpack_emitted(EMITTED)
     assert emitted.domains == ("default", "external")
-    assert (emitted.event.id, emitted.event.type, emitted.event.data) == ("e-1", "com.pay", {"amount": 1})
+    assert (emitted.event.id, emitted.event.type, emitted.event.data) == ("e-1", "com.pay.requested", {"amount": 1})
