@@ -26,6 +26,7 @@ from tests.servers.fixtures import (
     kafka_jars,
     kafka_proxy,
     kafka_server,
+    pooled_database_url,
     postgres_url,
     postgres_with_tls,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "kafka_server",
     "migrated_database_url",
     "migrated_template",
+    "pooled_database_url",
     "postgres_url",
     "postgres_with_tls",
 ]

@@ -14,6 +14,7 @@ import pytest
 from tests.interop.node import NODE_VERSION_MIN, node_can_run
 from tests.servers.helm import GO_REMEDY, helm_can_run
 from tests.servers.kafka import kafka_can_run, kafka_version
+from tests.servers.pooler import pooler_can_run
 from tests.servers.postgres import DEBIAN_BINARIES
 
 KAFKA_VARIABLE = "WORKER_TEST_KAFKA_BOOTSTRAP_SERVERS"
@@ -60,6 +61,12 @@ def missing_servers() -> Iterator[MissingServer]:
             )
     if not node_can_run():
         yield MissingServer("node_modules", "that services and clients in TypeScript are understood", NODE_REMEDY)
+    if not pooler_can_run():
+        yield MissingServer(
+            "pooled_database_url",
+            "that a worker does behind a pooler",
+            "install PgBouncer (Debian: apt-get install pgbouncer)",
+        )
     if not shutil.which("promtool"):
         yield MissingServer(
             "promtool",

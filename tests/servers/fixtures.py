@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.availability import DATABASE_VARIABLE, JAVA_REMEDY, KAFKA_VARIABLE, POSTGRES_REMEDY
 from tests.servers.kafka import QUICK, KafkaCluster, KafkaServer, fetch_jars, kafka_can_run
+from tests.servers.pooler import pooled
 from tests.servers.postgres import DEBIAN_BINARIES, Databases
 from tests.servers.proxy import TcpProxy
 from worker.adapters.embedded import EmbeddedBroker, EmbeddedPostgres
@@ -62,6 +63,13 @@ def databases(postgres_url: str) -> Iterator[Databases]:
 def database_url(databases: Databases) -> str:
     """Make an empty database."""
     return databases.make()
+
+
+@pytest.fixture
+def pooled_database_url(migrated_database_url: str) -> Iterator[str]:
+    """Put a pooler before a migrated database: each transaction gets another of two server processes."""
+    with pooled(migrated_database_url, servers=2) as url:
+        yield url
 
 
 @pytest.fixture

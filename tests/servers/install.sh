@@ -11,6 +11,7 @@ command -v java >/dev/null || packages="$packages default-jre-headless"
 command -v mvn >/dev/null || packages="$packages maven"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
+command -v pgbouncer >/dev/null || packages="$packages pgbouncer"
 command -v promtool >/dev/null || packages="$packages prometheus"
 [ -n "$packages" ] || exit 0
 

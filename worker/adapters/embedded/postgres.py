@@ -73,7 +73,7 @@ class EmbeddedPostgres:
         self._stop()
 
     def _start(self, binaries: Path, folder: Path) -> None:
-        account = _account()
+        account = server_account()
         password = secrets.token_hex(16)
         (folder / "password").write_text(password)
         if account is not None:
@@ -133,7 +133,8 @@ def wheel_binaries() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def _account() -> Account | None:
+def server_account() -> Account | None:
+    """Give the user that a server is run as where we are root, which it refuses to be. Raises: SetupError."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}

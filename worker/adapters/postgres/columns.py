@@ -1,16 +1,19 @@
 """Rows as columns: what a bulk statement takes is one array per column, as `unnest` reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from worker.adapters.postgres import arrays
 from worker.adapters.postgres.arrays import Array
 from worker.core.digests import subject_digest
+from worker.core.engine.stored_object import StoredObject
+from worker.core.frozen import maker_of
 from worker.core.instances import Instance, Status
 from worker.core.json import dumps
 from worker.core.snapshots import decode_snapshot, encode_snapshot
 from worker.ports import Position, Writes
 
+_made_instance: Final = maker_of(Instance)
 _STATUSES: Final = {status.value: status for status in Status}
 
 
@@ -18,7 +21,7 @@ def instance(row: tuple[Any, ...]) -> tuple[bytes, Instance]:
     """Read a row of `statements.INSTANCES`: the digest and the instance."""
     digest, subject, source, version, status, snapshot, init_event_id, parent_subject, now, revision = row
     stored = decode_snapshot(snapshot)
-    return bytes(digest), Instance(
+    return bytes(digest), _made_instance(
         subject, source, version, _STATUSES[status], stored, init_event_id, parent_subject, now, revision
     )
 
@@ -88,8 +91,12 @@ def _state(instances: Sequence[Instance]) -> tuple[Array, ...]:
         arrays.same_texts([one.status for one in instances], str),
         arrays.same_texts([one.snapshot.configuration for one in instances], array_literal),
         arrays.utf8([encode_snapshot(one.snapshot) for one in instances]),
-        arrays.utf8([None if (output := one.snapshot.output) is None else dumps(output) for one in instances]),
+        arrays.utf8([None if (output := one.snapshot.output) is None else _object(output) for one in instances]),
     )
+
+
+def _object(value: Mapping[str, Any]) -> bytes:
+    return value.text if type(value) is StoredObject else dumps(value)
 
 
 def _steps(instances: Sequence[Instance]) -> tuple[Array, ...]:

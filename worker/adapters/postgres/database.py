@@ -153,7 +153,7 @@ class PostgresDatabase:
         with self._session.connection(READING) as connection:
             with connection.pipeline():
                 connection.execute(statements.BEGIN)
-                connection.execute(statements.SETTINGS, self._config.timeouts())
+                connection.execute(statements.BY_INDEX, self._config.timeouts())
                 positions = connection.execute(statements.LOCK_POSITIONS, (list(wanted.next_offsets),))
                 connection.execute(statements.LOCK_SUBJECTS, (keys,))
                 rows = connection.execute(statements.SEEN_EVENTS, (events, self._config.deduplication_days))

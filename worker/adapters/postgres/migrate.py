@@ -217,7 +217,8 @@ def _is_supported(database: psycopg.Connection[Any] | str, head: str) -> bool:
     with database.transaction(), database.cursor(row_factory=scalar_row) as cursor:
         if cursor.execute("SELECT to_regclass('schema_support')").fetchone() is None:
             return False
-        return cursor.execute("SELECT 1 FROM schema_support WHERE head = %s", (head,)).fetchone() is not None
+        with _read_allowed(database, "schema_support"):
+            return cursor.execute("SELECT 1 FROM schema_support WHERE head = %s", (head,)).fetchone() is not None
 
 
 def _ahead(found: str, needed: str) -> str:
@@ -250,14 +251,21 @@ def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
         if cursor.execute("SELECT to_regclass('alembic_version')").fetchone() is None:
             _check_schema(cursor, connection.info.user)
             return None
-        try:
+        with _read_allowed(connection, "alembic_version"):
             revision: str | None = cursor.execute("SELECT version_num FROM alembic_version").fetchone()
-        except errors.InsufficientPrivilege:
-            raise SetupError(
-                f"PostgreSQL's user {connection.info.user} lacks SELECT on alembic_version. As the owner of the tables "
-                "run the grants of docs/security.md"
-            ) from None
         return revision
+
+
+@contextmanager
+def _read_allowed(connection: psycopg.Connection[Any], table: str) -> Iterator[None]:
+    """Name the right that is missing, if a table may not be read. Raises: SetupError."""
+    try:
+        yield
+    except errors.InsufficientPrivilege:
+        raise SetupError(
+            f"PostgreSQL's user {connection.info.user} lacks SELECT on {table}. As the owner of the tables run the "
+            "grants of docs/security.md"
+        ) from None
 
 
 def _check_schema(cursor: psycopg.Cursor[Any], user: str) -> None:

@@ -6,7 +6,7 @@ of instances would make the last step of each workflow more than a HOT update.
 An ended instance stays while its parent or a child of its is active: the tree of what runs is whole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -23,6 +23,7 @@ ROWS_MAX: Final = 200_000
 """How many instances go in one run: 3,000 a second, if a run comes each minute."""
 
 SECONDS_MAX: Final = 20.0
+"""How long one run looks."""
 
 PAGES_AT_ONCE: Final = 64
 """How many pages one transaction looks at: some hundreds of instances."""
@@ -62,44 +63,35 @@ SELECT count(*) FILTER (WHERE NOT archives), count(*) FILTER (WHERE archives) FR
 """  # noqa: S608 - Put together of constants.
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Sweep:
-    """How far a run came: `next_page` is 0 when it has looked at the last one. Pages in use are `left` to the next."""
+    """How far a run came; once it has looked at the last page, it `is_whole` and the next page is the first."""
 
     next_page: int
     removed: int = 0
     archived: int = 0
-    left: int = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all pages have been looked at."""
-        return self.next_page == 0
+    is_whole: bool = False
 
 
-def sweep_instances(connection: psycopg.Connection[Any], retention: Retention, first_page: int) -> Sweep:
+def sweep_instances(
+    connection: psycopg.Connection[Any], retention: Retention, first_page: int, seconds_max: float
+) -> Sweep:
     """Let instances go whose time has come, from a page on, as far as one run goes.
 
-    The connection must be in no transaction. Raises: psycopg.Error.
+    Pages that are in use are left to the next pass. The connection must be in no transaction. Raises: psycopg.Error.
     """
     pages = value_of(connection, _PAGES)
     rules = _parameters(retention)
     done, began = Sweep(first_page), monotonic()
     last_page = min(pages, first_page + PAGES_MAX)
     while done.next_page < last_page:
-        if done.removed + done.archived >= ROWS_MAX or monotonic() - began > SECONDS_MAX:
+        if done.removed + done.archived >= ROWS_MAX or monotonic() - began >= seconds_max:
             return done
         end = min(done.next_page + PAGES_AT_ONCE, last_page)
         places = {"first": f"({done.next_page},0)", "last": f"({end},0)"}
-        gone = in_turn(connection, partial(_swept, {**rules, **places}))
-        if gone is None:
-            done.left += end - done.next_page
-        else:
-            done.removed, done.archived = done.removed + gone[0], done.archived + gone[1]
-        done.next_page = end
-    if done.next_page >= pages:
-        done.next_page = 0
-    return done
+        removed, archived = in_turn(connection, partial(_swept, {**rules, **places})) or (0, 0)
+        done = Sweep(end, done.removed + removed, done.archived + archived)
+    return replace(done, next_page=0, is_whole=True) if done.next_page >= pages else done
 
 
 def _swept(parameters: dict[str, Any], connection: psycopg.Connection[Any]) -> tuple[int, int]:

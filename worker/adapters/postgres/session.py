@@ -37,6 +37,9 @@ STATEMENT_SHARE: Final = 0.3
 So whatever takes long is told as that, and the bound of the call means that there was no word.
 """
 
+PREPARED_AFTER: Final = 2
+"""How often a statement is run before the server keeps its plan: what a worker says once is not worth it."""
+
 _WAKE_SECONDS: Final = 0.1
 """How often psycopg looks around while it waits, by its own default."""
 
@@ -194,9 +197,19 @@ class Session:
             self._connection = BoundedConnection.connect(
                 make_conninfo("", **{**LIVENESS, **conninfo_to_dict(self._config.url)}),
                 autocommit=True,
-                # A pooler may give each transaction another server, which does not know what was prepared before.
                 prepare_threshold=None,
                 application_name=self._application_name,
                 connect_timeout=self._config.connect_timeout_seconds,
             )
+            self._connection.prepare_threshold = _prepare_threshold(self._connection)
         return self._connection
+
+
+def _prepare_threshold(connection: psycopg.Connection[Any]) -> int | None:
+    """Have statements prepared that are run again, but not behind a pooler.
+
+    It may give each transaction another server, which does not know what was prepared before. A pooler tells clients a
+    number of its own for the server's process, since it has to pass their cancel requests on.
+    """
+    (server_pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+    return PREPARED_AFTER if server_pid == connection.info.backend_pid else None

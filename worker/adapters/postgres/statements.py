@@ -15,6 +15,14 @@ SELECT set_config('lock_timeout', %s, true),
                        ELSE current_setting('synchronous_commit') END, true)
 """
 
+BY_INDEX = f"""{SETTINGS.rstrip()},
+       set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true)
+"""
+"""A batch's settings. Its statements find rows by their keys; a plan that was made while a table was small and is kept
+would read all of it once it is large."""
+
 LOCK_POSITIONS = """
 SELECT partition, next_offset, owner, incarnation
 FROM positions WHERE partition = ANY(%b::int[]) ORDER BY partition FOR UPDATE
