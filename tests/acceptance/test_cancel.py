@@ -105,7 +105,7 @@ def test_an_operator_cancels_families(families: Deployment) -> None:
     families.start_worker()
     left = "SELECT count(*) FROM instances WHERE source = 'arvo.orc.parent' AND status = 'active'"
     wait_until(lambda: families.rows(left) == [(0,)], PATIENCE_SECONDS, "no parent is active")
-    unknown = encode_unknown(families)
+    unknown = send_unknown(families)
     rest = cancelled(families, *map(subject_of, range(2, FAMILIES)), "--children")
     assert Counter(one["outcome"] for one in rest) == {"ended": FAMILIES - 2, "cancelled": FAMILIES - 2}
 
@@ -126,13 +126,14 @@ def test_an_operator_cancels_families(families: Deployment) -> None:
         ("ignored", "CHANGED"): 1,
         ("dead_lettered", "INVALID_CONTROL"): 1,
     }
+    wait_until(lambda: bool(families.dead_letters()), PATIENCE_SECONDS, "the dead letter is out")
     assert [record.value() for record in families.dead_letters()] == [unknown.value]
     history = run_here("instances", "history", subject_of(1), given=families.environment(), directory=families.folder)
     assert "sys.control.cancel" in history.stdout
     assert "Cancelled: The workflow was cancelled by " in history.stdout
 
 
-def encode_unknown(deployment: Deployment) -> EncodedRecord:
+def send_unknown(deployment: Deployment) -> EncodedRecord:
     """Send a command that no worker knows."""
     record = EncodedRecord(
         subject_of(2).encode(),

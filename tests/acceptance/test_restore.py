@@ -83,6 +83,5 @@ def test_a_lost_database_is_brought_back(deployment: Deployment, tmp_path: Path)
 
 def outputs(deployment: Deployment) -> list[tuple[str, int, bytes | None, bytes | None]]:
     return [
-        (record.topic() or "", record.partition() or 0, record.key(), record.value())
-        for record in deployment.outputs()
+        (record.topic() or "", record.partition() or 0, record.key(), record.value()) for record in deployment.outputs()
     ]

@@ -145,6 +145,11 @@ def test_the_short_way_is_the_long_one_or_is_not_gone(cause: Cause, emission: Em
     assert told(_plainly_emitted, cause, as_text(emission)) == short
 
 
+def test_the_data_of_an_event_are_a_dictionary() -> None:
+    emission = as_text(Emission("com.free.type", {"a": 1}, dataschema="#/free/1.0.0"))
+    assert type(_carefully_emitted(cause_of(), emission, 0).event.data) is dict
+
+
 @pytest.mark.parametrize(
     ("emission", "cause"),
     [

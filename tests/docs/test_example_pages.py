@@ -1,16 +1,12 @@
 """The examples' pages: excerpts and pictures are held against the files, and what is to be pasted is run."""
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ROOT, Running, environment, exports, running, temporary_folders
-from worker.adapters.embedded.postgres import wheel_binaries
+from tests.acceptance.commands import ROOT
+from tests.docs.pages import run_shell
 from worker.core.machines import Machine
 from worker.machine_loader import load_machines
 
@@ -20,7 +16,6 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ARROW = re.compile(r"^ *([\w*\[\]]+) --> ([\w*\[\]]+)(?:: .+)?$", re.MULTILINE)
 POINT = "[*]"
 STOP_AT_THE_END = "trap 'for job in $(jobs -p); do kill $job; done; wait || true' EXIT\n"
-TIMEOUT_SECONDS = 90
 TO_EXAMPLES = re.compile(r"\]\(\.\./(machines/\w+)/README\.md\)")
 
 Arrows = frozenset[tuple[str, str]]
@@ -84,39 +79,13 @@ def test_a_page_has_its_parts(page: Path) -> None:
     assert languages <= {"mermaid", "python", "sh", "yaml"}
 
 
-@pytest.mark.parametrize("page", [INDEX, *PAGES], ids=named)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)h][^)]*)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
-
-
 def test_the_index_names_every_example() -> None:
     folders = {f"machines/{chart.parent.name}" for chart in (ROOT / "machines").glob("*/*.yaml")}
     assert set(TO_EXAMPLES.findall(INDEX.read_text())) == folders
 
 
-@pytest.fixture(scope="module")
-def dev() -> Iterator[Running]:
-    with temporary_folders() as folder, running("worker", "dev", given=None, folder=folder) as started:
-        started.wait_for("The worker's log")
-        yield started
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_the_shell_blocks_do_what_they_say(page: Path, dev: Running) -> None:
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"], str(wheel_binaries())))
-    script = STOP_AT_THE_END + "".join(blocks(page, "sh"))
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(exports(dev.output) | {"PATH": path}),
-        timeout=TIMEOUT_SECONDS,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    # A service may log a trace of its own; a command never shows one.
-    assert not re.search("^Traceback", done.stderr, re.MULTILINE)
-    assert ".done" in done.stdout.splitlines()[-1]
+def test_the_shell_blocks_do_what_they_say(page: Path, shell_environment: dict[str, str]) -> None:
+    printed = run_shell(STOP_AT_THE_END + "".join(blocks(page, "sh")), shell_environment)
+    assert ".done" in printed.splitlines()[-1]

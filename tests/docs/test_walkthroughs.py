@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.acceptance.commands import ROOT, environment, exports, running, temporary_folders
 from tests.docs.pages import Page
 from worker.adapters.embedded.postgres import wheel_binaries
+from worker.core.engine.outline import outline_of
+from worker.core.graphs.svg import svg_of
+from worker.core.graphs.wording import Heading
 from worker.settings import Settings
 
 PAGES = (Page("docs/start.md"), Page("docs/services.md"))
@@ -106,6 +110,16 @@ def test_every_program_is_written_or_an_excerpt(page: Page) -> None:
     assert {text[: text.index("\n") + 1] for text in excerpts} <= set(EXCERPTS)
     for text in page.blocks("python"):
         compile(text, str(page), "exec")
+
+
+def test_the_picture_is_that_of_the_machine() -> None:
+    page, _ = PAGES
+    code, *_ = page.blocks("python")
+    module = ModuleType("hello")
+    exec(compile(code, str(page), "exec", dont_inherit=True), vars(module))  # noqa: S102 - The page's own code.
+    machine = vars(module)["machine"]
+    picture = (ROOT / "docs" / "images" / "hello.svg").read_text()
+    assert svg_of(outline_of(machine.chart), Heading.of_machine(machine)).strip() == picture.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

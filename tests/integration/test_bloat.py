@@ -17,12 +17,12 @@ from worker.ports import Position, Wanted, Writes
 
 OWNER = "owner-1"
 INSTANCES = 100_000
-ENDED = 30_000
+ENDED = 20_000
 """How many of them ended a month ago."""
 
 BATCH = 1_000
 ROUNDS = 3
-STEPPING = 15_000
+STEPPING = 10_000
 """How many of the others step in a round."""
 
 # Rows as the worker writes them: a subject of some 300 bytes, a snapshot of some 300 more.
@@ -39,7 +39,7 @@ SELECT sha256(subject::bytea), subject, 'arvo.orc.order', '1.0.0', CASE WHEN end
     ),
     'order-' || number || '-0', 1, 0, CASE WHEN ends THEN now() - interval '31 days' END
 FROM (
-    SELECT number, repeat('s', 280) || number AS subject, number %% 10 < 3 AND number < 1000000 AS ends
+    SELECT number, repeat('s', 280) || number AS subject, number %% 10 < 2 AND number < 1000000 AS ends
     FROM generate_series(%s::int, %s::int) AS number
 ) AS made
 """

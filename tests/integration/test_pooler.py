@@ -7,7 +7,7 @@ from tests.contracts.samples import FIRST, OURS, consumed, digest, instance, pos
 from worker.adapters.postgres import session
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.session import DatabaseConfig
-from worker.ports import DatabaseUnavailable
+from worker.ports import DatabaseRefused
 
 BATCHES = 3 * session.PREPARED_AFTER
 
@@ -49,7 +49,7 @@ def test_what_would_be_prepared_is_unknown_to_the_next_server(
     pooled_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "_prepare_threshold", lambda _: session.PREPARED_AFTER)
-    with pytest.raises(DatabaseUnavailable, match="prepared statement"):
+    with pytest.raises(DatabaseRefused, match="prepared statement .* does not exist"):
         apply_batches(pooled_database_url)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import psycopg
@@ -14,6 +15,7 @@ from tests.bench.growth.harness import Harness, Shape
 from tests.docs.pages import Page
 from tests.workload import STATES, Order
 from worker.adapters.postgres import retention as sweeping
+from worker.adapters.postgres import upkeep as keeping
 from worker.adapters.postgres.database import PostgresDatabase
 from worker.adapters.postgres.journal_days import DAYS_AHEAD, LONG_SECONDS
 from worker.adapters.postgres.session import DatabaseConfig
@@ -110,6 +112,19 @@ class TestWhoDoesIt:
     def test_one_that_died_is_followed(self, url: str, connection: Connection) -> None:
         connection.execute("INSERT INTO upkeep (begun_at, worker) VALUES (now() - interval '2 minutes', 'dead')")
         assert upkeep_of(url).run().changes["journal_days_made"] == 3
+
+    def test_days_that_could_not_be_made_are_tried_again_soon(self, url: str, connection: Connection) -> None:
+        with psycopg.connect(url) as other:
+            other.execute("SELECT FROM journal")
+            other.execute("SELECT pg_sleep(%s)", (LONG_SECONDS + 0.2,))
+            assert upkeep_of(url).run().changes["journal_days_made"] == 0
+        # A minute later it is not due yet, some minutes later it is.
+        for seconds, made in ((60, None), (300, 3), (300, None)):
+            connection.execute(
+                "UPDATE upkeep SET begun_at = begun_at - %(ago)s, days_at = days_at - %(ago)s",
+                {"ago": timedelta(seconds=seconds)},
+            )
+            assert upkeep_of(url).run().changes.get("journal_days_made") == made
 
     def test_what_is_refused_is_told(self, url: str, connection: Connection) -> None:
         connection.execute("ALTER TABLE upkeep RENAME TO elsewhere")
@@ -240,6 +255,17 @@ class TestWhichGo:
         done = kept(connection, url, "remove:30")
         assert 1 <= done.changes["instances_removed"] < 60
         assert connection.execute("SELECT next_page FROM upkeep").fetchall() == [(1,)]
+
+    def test_a_process_s_first_run_is_short(
+        self, url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keeping, "FIRST_SECONDS_MAX", 0.0)
+        insert(connection, "old", 31)
+        upkeep = upkeep_of(url, "remove:30")
+        assert upkeep.run().changes["instances_removed"] == 0
+        assert connection.execute("SELECT next_page, swept_at FROM upkeep").fetchall() == [(0, None)]
+        connection.execute("UPDATE upkeep SET begun_at = NULL")
+        assert upkeep.run().changes["instances_removed"] == 1
 
     def test_pages_are_read_by_their_place_and_no_others(self, url: str, connection: Connection) -> None:
         connection.execute("SET enable_seqscan = off")

@@ -132,6 +132,19 @@ ROWS: Final = {
         ),
         Panel("Since the loop turned", "s", (("max by (instance) (orchestrator_loop_idle_seconds)", "{{instance}}"),)),
     ),
+    "Upkeep": (
+        Panel("Since it was done", "s", (("min(orchestrator_upkeep_age_seconds)", "by any worker"),)),
+        Panel(
+            "Changes in the last hour",
+            "short",
+            (("sum by (what) (increase(orchestrator_upkeep_changes_total[1h]))", "{{what}}"),),
+        ),
+        Panel(
+            "Time that it takes",
+            "percentunit",
+            ((rate("orchestrator_upkeep_duration_seconds_sum", "error_type"), "{{error_type}}"),),
+        ),
+    ),
     "Processes": (
         Panel("CPU", "percentunit", ((rate("process_cpu_time_seconds_total", "instance"), "{{instance}}"),)),
         Panel("Memory", "bytes", (("max by (instance) (process_memory_usage_bytes)", "{{instance}}"),)),

@@ -12,9 +12,11 @@ from tests.core.strategies import JSON_VALUES, events
 from tests.runtime.world import HOST, LIMITS, ROUTER, TOPICS, World, append, kafka_with_orders
 from tests.simulation.servers import FakeClock
 from tests.workload import Order
-from worker.core.codec import ContentMode, decode_record, encode_record
+from worker.core.codec import ContentMode, decode_record, encode_control, encode_record
+from worker.core.control import Command, Control
 from worker.core.digests import content_digest
 from worker.core.events import Event
+from worker.core.instances import Status
 from worker.core.json import dumps
 from worker.core.outcomes import DeadLetterReason, Outcome
 from worker.core.records import Output, Record
@@ -258,3 +260,29 @@ def test_the_journal_tells_what_came_of_each_record() -> None:
         assert row.now == (1_000 if row.outcome == "dead_lettered" else 0)
     assert run.next_offsets == {0: len(came)}
     assert run.applied == [one.record for one in decoded]
+
+
+def test_a_cancelled_instance_is_written_and_whoever_started_it_is_told() -> None:
+    start, reserved = (event_of(step) for step in range(2))
+    control = encode_control(Control("c-1", start.subject, Command.CANCEL, "ann", "2026-01-01T00:00:00Z"))
+    record = Record(0, 1, 0, control.key, control.value, control.headers)
+    run = run_of(
+        [arrival(0, start), decode(record), decode(replace(record, offset=2)), arrival(3, reserved)],
+        FakeClock(1_000),
+        Stages(),
+    )
+    writes = run.writes({0: 0})
+    assert [(row.outcome, row.reason, row.consumed, row.revision) for row in writes.journal] == [
+        ("advanced", None, True, 1),
+        ("cancelled", None, True, 2),
+        ("duplicate", None, False, None),
+        ("ignored", "ENDED", False, None),
+    ]
+    row = writes.journal[1]
+    assert (row.event_source, row.event_id, row.event_type) == ("sys.control", "c-1", "sys.control.cancel")
+    assert (row.error_name, row.error_message) == ("Cancelled", "The workflow was cancelled by ann")
+    assert row.states_before == row.states_after == ("order", "reserving")
+    ((_, instance),) = writes.created
+    assert (instance.status, instance.revision) == (Status.CANCELLED, 2)
+    (error,) = row.outputs
+    assert (error.topic, decode_record(error.value, error.headers).type) == ("orc.default", "sys.arvo.orc.order.error")

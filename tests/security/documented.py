@@ -36,6 +36,8 @@ def acls(user: str | None = None) -> list[Acl]:
 def worker_grants() -> list[tuple[str, str]]:
     """Give privilege and table of what workers are granted."""
     found = _GRANT.findall(statements("grants"))
+    lines = re.findall(rf"^GRANT .* TO .*{WORKER_ROLE}.*;$", statements("grants"), re.MULTILINE)
+    assert len(found) == len(lines), "a line was not understood"
     return [(privilege, table) for privileges, table in found for privilege in privileges.split(", ")]
 
 

@@ -31,7 +31,7 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "Have the producer send it with an id of its own. The same bytes fail again.",
     ),
     "NO_INSTANCE": Advice(
-        "No instance has this subject, and the event does not start one.",
+        "No instance has this subject, and the event does not start one; or it was removed after its end.",
         "Look for the instance's first event. If it came later, redrive; if it is a dead letter too, redrive it first.",
     ),
     "ALREADY_STARTED": Advice(

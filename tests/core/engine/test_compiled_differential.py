@@ -257,7 +257,7 @@ def test_programs_are_interchangeable(statechart: Statechart, seed: int) -> None
 
 @pytest.mark.timeout(240)
 def test_programs_of_plain_code_are_interchangeable_and_mostly_straight() -> None:
-    @thorough
+    @settings(thorough, max_examples=25)
     @given(statecharts(STRAIGHT), st.integers(0, 10_000))
     def are_interchangeable(statechart: Statechart, seed: int) -> None:
         pair = Pair(Chart.parse(statechart))
@@ -266,7 +266,6 @@ def test_programs_of_plain_code_are_interchangeable_and_mostly_straight() -> Non
 
     STRAIGHTLY.clear()
     are_interchangeable()
-    print(STRAIGHTLY)
     assert STRAIGHTLY[True] > STRAIGHTLY[False] / 2
 
 
