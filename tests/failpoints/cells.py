@@ -34,6 +34,7 @@ SAFE_PARTS: Final[Mapping[str, str]] = {
     "config": "numbers",
     "stages": "counts and seconds, in this process",
     "observer": "looks on, in this process",
+    "tracer": "looks on, in this process",
 }
 """Fields of `Parts` that are no servers, and why."""
 

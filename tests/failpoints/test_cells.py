@@ -34,7 +34,16 @@ def test_every_protocol_of_the_ports_is_in_the_table_or_belongs_to_a_safe_part()
     }
     known = {protocol.__name__ for protocols_ in PORTS.values() for protocol in protocols_}
     # Told by the consumer, opaque, served by the process itself, or looking on.
-    assert protocols - known == {"Rebalances", "Membership", "Pending", "Background", "Clock", "Observer"}
+    assert protocols - known == {
+        "Rebalances",
+        "Membership",
+        "Pending",
+        "Background",
+        "Clock",
+        "Observer",
+        "StepTracer",
+        "StepTrace",
+    }
 
 
 def test_every_call_can_be_reached() -> None:

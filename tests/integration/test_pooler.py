@@ -49,7 +49,7 @@ def test_what_would_be_prepared_is_unknown_to_the_next_server(
     pooled_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "_prepare_threshold", lambda _: session.PREPARED_AFTER)
-    with pytest.raises(DatabaseRefused, match="prepared statement .* does not exist"):
+    with pytest.raises(DatabaseRefused, match=r"prepared statement .* does not exist"):
         apply_batches(pooled_database_url)
 
 

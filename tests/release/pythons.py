@@ -148,8 +148,8 @@ def _candidates(version: str) -> Iterator[str]:
 
 def _environment() -> dict[str, str]:
     settled = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "VIRTUAL_ENV"))}
-    # Those of the environments may be on another file system than the cache, which uv warns of.
-    # And hypothesis sets no deadlines there, which a busy machine would miss.
+    # uv warns of environments on another file system than its cache; hypothesis sets deadlines, which a busy machine
+    # misses, but not where CI is.
     return settled | {"UV_LINK_MODE": "copy", "CI": "true"}
 
 

@@ -11,6 +11,7 @@ from tests.simulation.servers import Killed, SimKafka
 from tests.workload import Order
 from worker.core import step
 from worker.core.outcomes import Outcome
+from worker.core.progress import Telling
 from worker.core.records import Record
 from worker.core.step import Host, StepRequest
 from worker.ports import (
@@ -802,10 +803,10 @@ class TestFaultsWithin:
         if place == "run_step":
             run_step = step.run_step
 
-            def failing(host: Host, request: StepRequest) -> Outcome:
+            def failing(host: Host, request: StepRequest, tell: Telling | None) -> Outcome:
                 if request.event.subject == broken:
                     raise fault("of ours")
-                return run_step(host, request)
+                return run_step(host, request, tell)
 
             monkeypatch.setattr(batch, "run_step", failing)
         else:
