@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.servers.availability import MissingServer, deselect, missing_servers, on_ci, report
@@ -52,6 +53,10 @@ __all__ = [
     "postgres_url",
     "postgres_with_tls",
 ]
+
+# No test is about time: an example may take as long as a busy machine makes it.
+hypothesis.settings.register_profile("untimed", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 LEFT_OUT = pytest.StashKey[Mapping[MissingServer, int]]()
 PROCESS_VARIABLE = "PYTEST_XDIST_WORKER"
