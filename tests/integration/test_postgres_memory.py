@@ -319,8 +319,6 @@ class TestLocks:
         assert rows(url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
         states = rows(url, "SELECT state FROM pg_stat_activity WHERE application_name = %s", APPLICATION_NAME)
         assert states == [("idle",)]
-        with memory._sessions.lent() as session:
-            assert session.rows("SELECT name FROM pg_prepared_statements") == []
 
     def test_of_a_process_that_was_killed_are_free(self, memory: PostgresMachineMemory, url: str) -> None:
         command = [sys.executable, "-m", "tests.integration.executing", url, SUBJECT]

@@ -217,7 +217,9 @@ def test_it_migrates_runs_is_healthy_and_ends_on_its_signal(
         deployment.produce(records(ORDERS))
         with Container(image, given, tmp_path / "log.txt") as container:
             wait_until(container.is_healthy, READY_SECONDS, "the image's health check is content")
-            assert image.run("health", "--ready", given=given).stdout.startswith("ready\n")
+            wait_until(
+                lambda: image.run("health", "--ready", given=given).stdout.startswith("ready\n"), READY_SECONDS, "ready"
+            )
             deployment.finish()
             assert container.stop() == 0, container.log.read_text()
             ended = container.health()
