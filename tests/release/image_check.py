@@ -170,7 +170,11 @@ def test_the_image_says_how_it_is_run(image: Image) -> None:
     assert (config["User"], config["WorkingDir"]) == (f"{USER}:{USER}", "/app")
     assert (config["Entrypoint"], config["Cmd"], config["StopSignal"]) == (["worker"], ["run"], "SIGTERM")
     assert config["Labels"]["org.opencontainers.image.version"] == image.run("--version").stdout.strip() == "0.1.0"
-    assert image.run("config", "http_port", given=REQUIRED).stdout.split()[6:8] == ["8080", "environment"]
+    assert image.run("config", "http_port", given=REQUIRED).stdout.split()[6:9] == [
+        "WORKER_HTTP_PORT",
+        "8080",
+        "environment",
+    ]
 
 
 def test_it_has_what_is_locked_and_no_more(image: Image) -> None:
