@@ -10,6 +10,7 @@ from tests.simulation.servers import Killed, SimKafka
 from tests.workload import Order
 from worker.core import step
 from worker.core.outcomes import Outcome
+from worker.core.progress import Telling
 from worker.core.step import Host, StepRequest
 from worker.core.subjects import root_subject
 from worker.ports import BatchTooLarge, DatabaseUnavailable, JournalRow
@@ -92,10 +93,10 @@ class TestRecordsThatKill:
         run_step = step.run_step
         subject = Order(7).subject
 
-        def deadly(host: Host, request: StepRequest) -> Outcome:
+        def deadly(host: Host, request: StepRequest, tell: Telling | None) -> Outcome:
             if request.event.subject == subject:
                 raise Killed
-            return run_step(host, request)
+            return run_step(host, request, tell)
 
         monkeypatch.setattr(batch, "run_step", deadly)
 

@@ -19,6 +19,7 @@ from worker.core.events import Event
 from worker.core.instances import Status
 from worker.core.json import dumps
 from worker.core.outcomes import DeadLetterReason, Outcome
+from worker.core.progress import Telling
 from worker.core.records import Output, Record
 from worker.core.step import Host, StepRequest, run_step
 from worker.core.subjects import root_subject
@@ -177,10 +178,10 @@ def test_a_step_has_its_time_from_its_beginning_and_an_eighth_more_at_most(monke
     durations, left = [0.25] * 9 + [7.5, 0.5, 0.25, 1.0, 1.0, 0.0, 8.0, 0.25], list[float]()
     clock, stages = LimitedClock(), Stages()
 
-    def lasting(host: Host, request: StepRequest) -> Outcome:
+    def lasting(host: Host, request: StepRequest, tell: Telling | None) -> Outcome:
         left.append(clock.ends_at - clock.seconds)
         clock.advance(durations[len(left) - 1])
-        return run_step(host, request)
+        return run_step(host, request, tell)
 
     monkeypatch.setattr(batch, "run_step", lasting)
     monkeypatch.setattr(batch, "perf_counter", clock.monotonic)
