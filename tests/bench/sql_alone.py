@@ -23,6 +23,9 @@ from worker.runtime.arrivals import decode, wanted
 from worker.runtime.batch import Found, Limits, Run, Setting
 from worker.runtime.stages import Stages
 
+ALONE = PREPARED_AFTER + 2
+"""Batches of one record at the start: by their last, the server keeps the statements' plans."""
+
 OWNER = "bench-sql-alone"
 JOURNAL_DAYS = 30
 RECORD_BYTES_MAX = 1_048_588
@@ -65,8 +68,8 @@ class Preparation:
         self._next_offsets = dict.fromkeys(range(PARTITIONS), 0)
 
     def batches(self, records: Sequence[Record], batch_records_max: int) -> Iterator[Batch]:
-        """Give the batches: two of one record, for the count of round trips, then full ones."""
-        starts = [0, 1, *range(2, len(records), batch_records_max)]
+        """Give the batches: some of one record, for the count of round trips, then full ones."""
+        starts = [*range(ALONE), *range(ALONE, len(records), batch_records_max)]
         for start, end in zip(starts, [*starts[1:], len(records)], strict=True):
             yield self._batch(records[start:end])
 
@@ -107,8 +110,8 @@ class SqlAlone:
         self._database.insert_positions([replace(begun, partition=number) for number in range(PARTITIONS)])
 
     def run(self, name: str, batches: Sequence[Batch]) -> tuple[Throughput, dict[int, int]]:
-        """Time all batches but the first three, whose round trips are counted."""
-        traced, timed = batches[:3], batches[3:]
+        """Time all batches but the first few, whose round trips are counted."""
+        traced, timed = batches[: ALONE + 1], batches[ALONE + 1 :]
         round_trips = {batch.records: self._round_trips(batch) for batch in traced}
         before = self._site.cpu(os.getpid())
         begun, cpu_begun = time.perf_counter(), time.process_time()

@@ -453,14 +453,6 @@ def test_claiming_ends_a_session_of_our_own_that_was_left_behind(
     left_behind.close()
 
 
-def test_nothing_is_prepared_that_another_server_behind_a_pooler_would_lack(database: PostgresDatabase) -> None:
-    taken(database)
-    for offset in range(10, 30):
-        begin(database, offset)
-        commit(database, writes(offset + 1, journal=[row(offset)]))
-    assert database._session.rows("SELECT name FROM pg_prepared_statements") == []
-
-
 def test_a_server_without_a_word_is_missed_soon(each_migrated_database_url: str) -> None:
     asked_for = make_conninfo(each_migrated_database_url, keepalives_idle=7)
     session = Session(DatabaseConfig(asked_for), OURS.owner)
