@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from tests.bench.measures import Cpu, Throughput
 from tests.bench.site import PARTITIONS, Place, Site
 from worker.adapters.postgres.database import PostgresDatabase
+from worker.adapters.postgres.session import PREPARED_AFTER
 from worker.adapters.postgres.upkeep import PostgresUpkeep, UpkeepConfig
 from worker.adapters.process.clock import SystemClock
 from worker.bootstrap import Deployment

@@ -103,7 +103,10 @@ class TestTheRightsSuffice:
                 (("instances", "export"), "A-1"),
                 (("dead-letters", "list"), "INVALID_EVENT"),
                 (("partitions", "list"), "go-on"),
-                (("tail", "--from-beginning", "--domain", "input", "--subject", subject, "--count", "1"), "arvo.orc.order"),
+                (
+                    ("tail", "--from-beginning", "--domain", "input", "--subject", subject, "--count", "1"),
+                    "arvo.orc.order",
+                ),
                 (("dead-letters", "redrive", "--yes", "--matching", ""), ""),
                 (("dead-letters", "discard", "--yes", "--matching", ""), ""),
             ):
