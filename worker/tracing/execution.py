@@ -18,7 +18,7 @@ from worker.core.traces import TraceHeaders
 from worker.tracing.attributes import event_attributes
 from worker.tracing.headers import context_of, headers_of
 from worker.tracing.progress import StepSpans
-from worker.tracing.spans import CurrentSpan, Traced, can_record, record_failure, start_span
+from worker.tracing.spans import CurrentSpan, Traced, WithinSpan, can_record, record_failure, start_span
 
 InheritFrom = Literal["event", "context"]
 Part = Literal["Lock Instance", "Read Instance", "Persist Instance"]
@@ -54,7 +54,7 @@ class ExecutionTrace:
         return run_step(host, request)
 
 
-class _DroppedTrace(ExecutionTrace):
+class _DroppedTrace(WithinSpan, ExecutionTrace):
     """A sampler dropped the execution: whatever traces itself below it is dropped too."""
 
     __slots__ = ("_current",)
@@ -62,15 +62,6 @@ class _DroppedTrace(ExecutionTrace):
     def __init__(self, span: Span, headers: TraceHeaders | None) -> None:
         super().__init__(headers)
         self._current = CurrentSpan(span)
-
-    def __enter__(self) -> Self:
-        self._current.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
-        self._current.__exit__(kind, error, stack)
 
 
 class _RecordedTrace(_DroppedTrace):

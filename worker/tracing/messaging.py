@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, SpanKind
 from worker.core.events import Event
 from worker.tracing.attributes import event_attributes
 from worker.tracing.headers import context_of, headers_of, with_headers
-from worker.tracing.spans import Attributes, CurrentSpan, Traced, can_record, record_failure, start_span
+from worker.tracing.spans import Attributes, CurrentSpan, Traced, WithinSpan, can_record, record_failure, start_span
 
 _NOTHING: Final = nullcontext()
 _KAFKA: Final = {"messaging.system": "kafka"}
@@ -43,7 +43,7 @@ class Untold:
         return _NOTHING
 
 
-class _Dropped(Untold):
+class _Dropped(WithinSpan, Untold):
     """A sampler dropped it: whatever traces itself within is dropped too."""
 
     __slots__ = ("_current",)
@@ -51,15 +51,6 @@ class _Dropped(Untold):
     def __init__(self, span: Span, event: Event) -> None:
         super().__init__(event)
         self._current = CurrentSpan(span)
-
-    def __enter__(self) -> Self:
-        self._current.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
-    ) -> None:
-        self._current.__exit__(kind, error, stack)
 
 
 class _Told(_Dropped):

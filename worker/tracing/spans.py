@@ -83,6 +83,22 @@ class CurrentSpan:
         detach(self._token)
 
 
+class WithinSpan:
+    """Enter and leave by making `_current` the current span; for what has other bases too."""
+
+    __slots__ = ()
+    _current: CurrentSpan
+
+    def __enter__(self) -> Self:
+        self._current.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        self._current.__exit__(kind, error, stack)
+
+
 class Traced(CurrentSpan):
     """Put a span around a block: its duration, and whether it failed. `set` says more."""
 
